@@ -619,7 +619,7 @@ func use(t *testing.T, r *sandboxtest.Rig, key string) {
 	}
 	request.Header.Set("Authorization", "Bearer "+key)
 	request.Header.Set("Content-Type", "application/json")
-	response, err := r.Transport().RoundTrip(request)
+	response, err := r.RoundTrip(request)
 	if err != nil {
 		t.Fatal(err)
 	}

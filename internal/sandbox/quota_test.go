@@ -76,7 +76,7 @@ func TestALimitRefills(t *testing.T) {
 	// nobody passes sooner.
 	sandboxtest.Timeless(t, func(t *testing.T, s *sandboxtest.Rig) {
 		client := s.SecretsManager(func(o *secretsmanager.Options) {
-			o.HTTPClient = &http.Client{Transport: s.Transport()}
+			o.HTTPClient = &http.Client{Transport: s}
 			o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
 				r.MaxAttempts, r.MaxBackoff = 100,
 					10*time.Millisecond

@@ -95,8 +95,9 @@ type Sandbox struct {
 	AWSURL      string
 	RegistryURL string
 
-	servers []*http.Server
-	athena  atomic.Pointer[http.Handler] // nil: this sandbox has none
+	servers  []*http.Server
+	handlers map[string]http.Handler      // by the address of the listener
+	athena   atomic.Pointer[http.Handler] // nil: this sandbox has none
 }
 
 // Start starts all services. The registry has an ordinary user and an administrator. Start fails if
@@ -120,7 +121,7 @@ func Start(options Options) (*Sandbox, error) {
 		return nil, errors.Join(err, awsListener.Close(), registryListener.Close())
 	}
 	s := &Sandbox{
-		Clock: shared, Hooks: &wire.Hooks{}, Lambda: host,
+		Clock: shared, Hooks: &wire.Hooks{}, Lambda: host, handlers: map[string]http.Handler{},
 		AWSURL: "http://" + awsListener.Addr().String(), RegistryURL: "http://" + registryListener.Addr().String(),
 	}
 	s.Secrets = awssecrets.New(awssecrets.Options{
@@ -147,6 +148,7 @@ func onLoopback(port int) (net.Listener, error) {
 func (s *Sandbox) serve(listener net.Listener, handler http.Handler) {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
 	s.servers = append(s.servers, server)
+	s.handlers[listener.Addr().String()] = handler
 	go func() { _ = server.Serve(listener) }() // ends with Close
 }
 

@@ -20,7 +20,7 @@ import (
 // newExamined returns a secret whose current key has logged in at the sandbox's registry.
 func newExamined(t *testing.T, box *sandboxtest.Rig) *examined {
 	t.Helper()
-	client, err := quilt.NewClient(box.RegistryURL, quilt.Options{MaxAttempts: 1, Transport: box.Transport()})
+	client, err := quilt.NewClient(box.RegistryURL, quilt.Options{MaxAttempts: 1, Transport: box})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -55,7 +54,6 @@ type Rig struct {
 	NewKeyWait time.Duration // see [rotation.Rotator]
 	MaxLag     time.Duration // how long reads that lag are waited for; as it is, not long enough for a second look
 
-	transport *http.Transport
 	processes atomic.Int64
 	started   sync.Map                // every process there was, by its id
 	warm      atomic.Pointer[Process] // nil: the next invocation starts a process
@@ -74,12 +72,10 @@ func New(t T) *Rig {
 // NewPersistent starts a sandbox whose Secrets Manager tries a whole rotation that often.
 func NewPersistent(t T, rotationTries int) *Rig {
 	t.Helper()
-	return newRig(t, sandbox.Options{RotationTries: rotationTries, RetryDelay: time.Millisecond}, nil)
+	return start(t, sandbox.Options{RotationTries: rotationTries, RetryDelay: time.Millisecond})
 }
 
-// newRig starts a rig on another network than loopback, if dial is not nil.
-func newRig(t T, options sandbox.Options, dial func(ctx context.Context, network, address string) (net.Conn,
-	error)) *Rig {
+func start(t T, options sandbox.Options) *Rig {
 	t.Helper()
 	s, err := sandbox.Start(options)
 	if err != nil {
@@ -91,16 +87,12 @@ func newRig(t T, options sandbox.Options, dial func(ctx context.Context, network
 		RotateEnv: settings.Rotate{Common: settings.Common{RegistryURL: s.RegistryURL}, ExpiresInDays: 90},
 		RevokeEnv: settings.Revoke{Common: settings.Common{RegistryURL: s.RegistryURL}, Grace: 24 * time.Hour,
 			Quiet: 25 * time.Hour, OrphanAge: time.Hour},
-		transport: &http.Transport{MaxIdleConnsPerHost: 64, DialContext: dial},
 	}
 	r.Hands = s.SecretsManager(func(o *secretsmanager.Options) {
-		o.HTTPClient = &http.Client{Transport: r.transport}
+		o.HTTPClient = &http.Client{Transport: s}
 		o.Retryer = quickRetries()
 	})
-	t.Cleanup(func() {
-		_ = s.Close()
-		r.transport.CloseIdleConnections()
-	})
+	t.Cleanup(func() { _ = s.Close() })
 	r.deploy(sandbox.RotateFunction, func(p *Process) handler { return p.rotate })
 	r.deploy(sandbox.RevokeFunction, func(p *Process) handler { return p.revoke })
 	return r
@@ -200,9 +192,6 @@ func (r *Rig) KillCaller(c *wire.Call) {
 	}
 }
 
-// Transport is the test's own way to the services.
-func (r *Rig) Transport() http.RoundTripper { return r.transport }
-
 // RoundTrip is the process's network: a dead process has none.
 func (p *Process) RoundTrip(request *http.Request) (*http.Response, error) {
 	if p.dead.Load() {
@@ -210,7 +199,7 @@ func (p *Process) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 	request = request.Clone(request.Context())
 	request.Header.Set(processHeader, p.ID)
-	return p.rig.transport.RoundTrip(request)
+	return p.rig.Sandbox.RoundTrip(request)
 }
 
 // ProcessOf tells which process a request is from; "" for the test's own.
