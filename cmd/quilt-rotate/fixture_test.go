@@ -243,7 +243,7 @@ func (f *fixture) logsIn(ts *testscript.TestScript, neg bool, args []string) {
 		if !known {
 			ts.Fatalf("the script has not read the key %s", id)
 		}
-		if f.Registry.Alive(secret) == neg {
+		if f.Registry.Valid(secret) == neg {
 			ts.Fatalf("key %s: logs in is %t, want %t", id, neg, !neg)
 		}
 	}

@@ -188,7 +188,7 @@ func rotateUnder(t *testing.T, variables ...string) {
 		case strings.Contains(agent, "Boto3") && c.Operation == "GetSecretValue":
 			fetches.Add(1)
 		case strings.Contains(agent, "standin") && c.Operation == "apiKeysList" &&
-			!s.Registry.Alive(strings.TrimPrefix(c.Request.Header.Get("Authorization"), "Bearer ")):
+			!s.Registry.Valid(strings.TrimPrefix(c.Request.Header.Get("Authorization"), "Bearer ")):
 			refusals.Add(1)
 		}
 	})
@@ -249,7 +249,7 @@ func TestThePythonExampleLogsInToEachRegistry(t *testing.T) {
 	for _, registry := range []*scene.Scene{s, other} {
 		registry.Hooks.Set(func(c *wire.Call, next func()) {
 			key, given := strings.CutPrefix(c.Request.Header.Get("Authorization"), "Bearer ")
-			if given && !registry.Registry.Alive(key) {
+			if given && !registry.Registry.Valid(key) {
 				misled.Add(1)
 			}
 			next()

@@ -117,7 +117,7 @@ func TestDurationsMayHaveSeconds(t *testing.T) {
 	stop()
 	d.Clock.Advance(3 * time.Second)
 	d.swept(s, "revoke grace-over")
-	if s.Alive(first) || !s.Alive(second) {
+	if s.Valid(first) || !s.Valid(second) {
 		t.Fatalf("the first key must be revoked, and the second valid\n%s", s.Labels())
 	}
 
@@ -127,7 +127,7 @@ func TestDurationsMayHaveSeconds(t *testing.T) {
 	stop = d.usedMeanwhile(second)
 	d.swept(s, "revoke hold-limit-over")
 	stop()
-	if s.Alive(second) || !s.Alive(s.CurrentKey()) {
+	if s.Valid(second) || !s.Valid(s.CurrentKey()) {
 		t.Fatalf("the second key must be revoked, and the current one valid\n%s", s.Labels())
 	}
 

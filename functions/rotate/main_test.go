@@ -131,7 +131,7 @@ func TestTheBuiltFunctionRotates(t *testing.T) {
 		t.Fatal(err)
 	}
 	fresh := value.Key().Reveal()
-	if fresh == old || !s.Registry.Alive(fresh) || !s.Registry.Alive(old) ||
+	if fresh == old || !s.Registry.Valid(fresh) || !s.Registry.Valid(old) ||
 		*out.SecretString != sandboxtest.ValueWith(fresh) {
 		t.Errorf("AWSCURRENT must hold a new key that logs in, and else what it held; the old key must live on")
 	}

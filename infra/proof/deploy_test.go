@@ -57,7 +57,7 @@ func rotated(t *testing.T, s *deployedSecret) {
 	before := s.value()
 	s.rotate()
 	second, version := s.current()
-	if second == first || !s.box.Registry.Alive(second) || !s.box.Registry.Alive(first) {
+	if second == first || !s.box.Registry.Valid(second) || !s.box.Registry.Valid(first) {
 		t.Fatalf("%s: AWSCURRENT must hold a new key that works, and the old one must work too\n%s", s.name,
 			s.aws.log())
 	}
@@ -288,7 +288,7 @@ func (d *deployedStack) checkRotationOnNeed(s *deployedSecret) {
 	}
 	s.await(func() bool {
 		now, _ := s.current()
-		return now != refused && d.box.Registry.Alive(now)
+		return now != refused && d.box.Registry.Valid(now)
 	}, "a current key that works")
 	if all := messages(); !strings.Contains(all, "Quilt Rotation On Need: "+s.name) {
 		d.t.Errorf("a message must say that %s is rotated: %s", s.name, all)

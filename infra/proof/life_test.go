@@ -170,7 +170,7 @@ func (w *world) retire(key *config.Key) {
 	l.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.KeysMayNotManage = quiltregistry.RefuseForbidden })
 	l.sweep()
 	l.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.KeysMayNotManage = "" })
-	if l.Alive(old) || !l.Alive(l.CurrentKey()) {
+	if l.Valid(old) || !l.Valid(l.CurrentKey()) {
 		w.t.Errorf("the last sweep must revoke the replaced key and no other\n%s", l.Labels())
 	}
 }
@@ -197,7 +197,7 @@ func (l *life) rotateMarkHoldRevoke() {
 	l.sweep() // holds the key: it is in use
 	l.Clock.Advance(26 * time.Hour)
 	l.sweep()
-	if l.Alive(old) {
+	if l.Valid(old) {
 		l.w.t.Errorf("the replaced key was not revoked\n%s", l.Labels())
 	}
 }

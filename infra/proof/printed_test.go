@@ -87,7 +87,7 @@ func TestTheCommandsInTheOutputsWork(t *testing.T) {
 	value, err := box.SecretsManager().GetSecretValue(context.Background(),
 		&secretsmanager.GetSecretValueInput{SecretId: aws.String("prod/plain")})
 	must(t, err)
-	if !strings.HasPrefix(*value.SecretString, "qk_") || !box.Registry.Alive(*value.SecretString) {
+	if !strings.HasPrefix(*value.SecretString, "qk_") || !box.Registry.Valid(*value.SecretString) {
 		t.Error("the plain value is not a key that can log in")
 	}
 }

@@ -57,7 +57,7 @@ func revoke(s *sandboxtest.Secret) {
 
 func works(t *testing.T, s *sandboxtest.Secret) {
 	t.Helper()
-	if !s.Alive(s.CurrentKey()) {
+	if !s.Valid(s.CurrentKey()) {
 		t.Errorf("the current key of %s does not work\n%s", s.Name, s.Labels())
 	}
 }

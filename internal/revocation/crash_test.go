@@ -460,7 +460,7 @@ func (l *life) heal() {
 		l.Clock.Advance(61 * time.Minute)
 	}
 	for _, s := range l.secrets {
-		if !s.Alive(s.CurrentKey()) {
+		if !s.Valid(s.CurrentKey()) {
 			l.fail("the revoked key of " + s.Name + " is not replaced")
 		}
 	}

@@ -519,7 +519,7 @@ func (m *machine) rollback(t *rapid.T) {
 	m.awaitRevocations(t)
 	var targets []awssecrets.Version
 	for _, v := range m.secret.Snapshot().Versions {
-		if key := m.secret.KeyIn(v); len(v.Stages) > 0 && !key.IsZero() && m.secret.Alive(key) {
+		if key := m.secret.KeyIn(v); len(v.Stages) > 0 && !key.IsZero() && m.secret.Valid(key) {
 			targets = append(targets, v)
 		}
 	}
@@ -576,11 +576,11 @@ func (m *machine) unstick(t *rapid.T) {
 // restore puts a key back where somebody overwrote it, or revoked it: a version's that still logs
 // in, else a new one.
 func (m *machine) restore() {
-	if m.secret.Alive(m.secret.CurrentKey()) {
+	if m.secret.Valid(m.secret.CurrentKey()) {
 		return
 	}
 	for _, v := range m.secret.Snapshot().Versions {
-		if key := m.secret.KeyIn(v); len(v.Stages) > 0 && !key.IsZero() && m.secret.Alive(key) &&
+		if key := m.secret.KeyIn(v); len(v.Stages) > 0 && !key.IsZero() && m.secret.Valid(key) &&
 			!has(v, vault.Pending) {
 			_ = m.secret.MoveLabel(vault.Current, v.ID, m.secret.Holder(vault.Current).ID)
 			m.overseer.movedByHand(m.secret.KeyIn(v).Reveal())

@@ -145,7 +145,7 @@ func (o *overseer) look() {
 		if v, ok := snapshot.Holder(vault.Current); ok {
 			if key := s.KeyIn(v); !key.IsZero() {
 				o.lastCurrent[key.Reveal()] = now
-				if !s.Alive(key) && !o.revoked[key.Reveal()] {
+				if !s.Valid(key) && !o.revoked[key.Reveal()] {
 					o.violated("promise 1: the key %s in AWSCURRENT of %s does not log in", key, s.Name)
 				}
 			}

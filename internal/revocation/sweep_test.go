@@ -100,7 +100,7 @@ func wantFault(t *testing.T, err error, name string, words ...string) {
 func valid(t *testing.T, s *sandboxtest.Secret, keys ...apikey.Key) {
 	t.Helper()
 	for _, k := range keys {
-		if !s.Alive(k) {
+		if !s.Valid(k) {
 			t.Fatalf("the key %s is revoked\n%s", k, s.Labels())
 		}
 	}
@@ -109,7 +109,7 @@ func valid(t *testing.T, s *sandboxtest.Secret, keys ...apikey.Key) {
 func revoked(t *testing.T, s *sandboxtest.Secret, keys ...apikey.Key) {
 	t.Helper()
 	for _, k := range keys {
-		if s.Alive(k) {
+		if s.Valid(k) {
 			t.Fatalf("the key %s still works\n%s", k, s.Labels())
 		}
 	}
@@ -430,7 +430,7 @@ func TestAFreshSecretRaisesNoAlarm(t *testing.T) {
 	}
 	id := s.Bootstrap(sandbox.UserEmail)
 	swept(t, s)
-	if k := s.CurrentKey(); !s.Alive(k) || id == "" {
+	if k := s.CurrentKey(); !s.Valid(k) || id == "" {
 		t.Error("the first key does not work")
 	}
 }
@@ -459,7 +459,7 @@ func TestPartialFailure(t *testing.T) {
 	remove()
 	left := 0
 	for _, k := range []apikey.Key{first, second} {
-		if s.Alive(k) {
+		if s.Valid(k) {
 			left++
 			id, _ := r.Registry.KeyBySecret(k.Reveal())
 			if !strings.Contains(err.Error(), id.ID) {
@@ -516,7 +516,7 @@ func TestARevokedKeyThatStillLogsIn(t *testing.T) {
 	if len(ledger(s)) != 2 {
 		t.Fatalf("the labels are gone, though the key logs in: %v", ledger(s))
 	}
-	for s.Alive(old) {
+	for s.Valid(old) {
 		c, err := quilt.NewClient(r.RegistryURL, quilt.Options{})
 		must(t, err)
 		_, _ = c.WithKey(old).Me(t.Context())
@@ -1021,7 +1021,7 @@ func TestFingerprintsOfAnotherLength(t *testing.T) {
 	s.MustSweep()
 	r.Clock.Advance(26 * time.Hour)
 	s.MustSweep()
-	if s.Alive(old) || !s.Alive(s.CurrentKey()) {
+	if s.Valid(old) || !s.Valid(s.CurrentKey()) {
 		t.Fatalf("the superseded key must no longer exist, and the current one work\n%s\n%s", s.Labels(), r.Output)
 	}
 }

@@ -35,7 +35,7 @@ func TestCreateSecretStoresANewKeyBesideTheOldOne(t *testing.T) {
 	pending := version(t, s, event.ClientRequestToken)
 	key := s.KeyIn(pending)
 	if !holds(pending, vault.Pending) || pending.Value != sandboxtest.ValueWith(key.Reveal()) ||
-		key.Equal(s.CurrentKey()) || !s.Alive(key) {
+		key.Equal(s.CurrentKey()) || !s.Valid(key) {
 		t.Errorf("the pending version must hold AWSPENDING, a new key that logs in, and else what the current one "+
 			"holds\n%s", s.Labels())
 	}
@@ -413,7 +413,7 @@ func TestARegistryThatAnswersWithTheCurrentKey(t *testing.T) {
 
 			before.unchanged(t)
 			before.nothingMade(t)
-			if !s.Alive(s.CurrentKey()) || s.Labels() != labels {
+			if !s.Valid(s.CurrentKey()) || s.Labels() != labels {
 				t.Errorf("the current key was revoked, or labels changed\n%s", s.Labels())
 			}
 		})
@@ -440,7 +440,7 @@ func TestTheRevocationOfAnOwnKeyDoesNotTrustTheID(t *testing.T) {
 	wantFault(t, s.Step(event, rotation.Create), "OwnerChanged", s.ARN)
 
 	before.nothingMade(t)
-	if !r.Registry.Alive(text) {
+	if !r.Registry.Valid(text) {
 		t.Error("another key of the user was revoked")
 	}
 }

@@ -52,7 +52,7 @@ func FuzzEvent(f *testing.F) {
 		if found := canaries.Find(text); found != "" || strings.Contains(text, pasted) {
 			t.Errorf("%s is printed", cmp.Or(found, "the pasted key"))
 		}
-		if !s.Alive(s.CurrentKey()) || s.Holder(vault.Current).Value != sandboxtest.ValueWith(s.CurrentKey().Reveal()) {
+		if !s.Valid(s.CurrentKey()) || s.Holder(vault.Current).Value != sandboxtest.ValueWith(s.CurrentKey().Reveal()) {
 			t.Errorf("AWSCURRENT does not work\n%s", s.Labels())
 		}
 	})

@@ -132,7 +132,7 @@ func TestAnEditRightBeforeTheCutOverWins(t *testing.T) {
 
 			wantFault(t, s.Step(event, rotation.Finish), "CutOverFailed", s.ARN, "AWSCURRENT")
 
-			if s.Holder(vault.Current).ID == event.ClientRequestToken || !s.Alive(s.CurrentKey()) {
+			if s.Holder(vault.Current).ID == event.ClientRequestToken || !s.Valid(s.CurrentKey()) {
 				t.Errorf("the edit is lost\n%s", s.Labels())
 			}
 		})
@@ -247,7 +247,7 @@ func TestAStalledFinishPromotesAfterAWSPENDINGWasTakenOff(t *testing.T) {
 		default:
 			wantFault(t, err, "CutOverFailed")
 		}
-		if !s.Alive(s.CurrentKey()) {
+		if !s.Valid(s.CurrentKey()) {
 			t.Errorf("the current key does not log in\n%s", s.Labels())
 		}
 		s.MustSweep()

@@ -228,7 +228,7 @@ func TestTheServicesTestRunTouchesNothing(t *testing.T) {
 	onlyReads(t, trace.Take())
 	before.unchanged(t)
 	before.nothingMade(t)
-	if !s.Alive(s.CurrentKey()) {
+	if !s.Valid(s.CurrentKey()) {
 		t.Error("the valid key was revoked")
 	}
 }

@@ -24,11 +24,11 @@ const requestsOfARotation = 19
 // holds.
 func keepsPromises(t *testing.T, s *sandboxtest.Secret) {
 	t.Helper()
-	if !s.Alive(s.CurrentKey()) {
+	if !s.Valid(s.CurrentKey()) {
 		t.Errorf("the current key does not log in\n%s", s.Labels())
 	}
 	for _, v := range s.Snapshot().Versions {
-		if key := s.KeyIn(v); len(v.Stages) > 0 && !key.IsZero() && !s.Alive(key) {
+		if key := s.KeyIn(v); len(v.Stages) > 0 && !key.IsZero() && !s.Valid(key) {
 			t.Errorf("the key of the version %s was revoked, which somebody may still need\n%s", v.ID, s.Labels())
 		}
 	}

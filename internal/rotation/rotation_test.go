@@ -19,7 +19,7 @@ func TestRotation(t *testing.T) {
 	s.MustRotate()
 
 	fresh := s.CurrentKey()
-	if fresh.Equal(old) || !s.Alive(fresh) || !s.Alive(old) {
+	if fresh.Equal(old) || !s.Valid(fresh) || !s.Valid(old) {
 		t.Fatalf("after a rotation the current key must be a new one that logs in, and the old one must still log "+
 			"in\n%s\n%s", s.Labels(), r.Output)
 	}

@@ -122,7 +122,7 @@ func TestRotationAndRevocationUnderLoad(t *testing.T) {
 		_, err = s.Rotate(t.Context(), arn)
 		do("rotate", err)
 		do("revoke", s.Revoke(t.Context(), arn, old.Key())) // the cached key is refused from here on
-		if s.Registry.Alive(old.Key().Reveal()) {
+		if s.Registry.Valid(old.Key().Reveal()) {
 			t.Error("the old key was not revoked, so this test proves nothing")
 		}
 	}

@@ -138,7 +138,7 @@ func TestBootstrapKeepsAKeyThatMayBeStored(t *testing.T) {
 		}
 		removePut()
 		removeRead()
-		if _, err := newOperator(t, r).bootstrap(s.Name); err != nil || len(s.Ours()) != 1 || !s.Alive(s.CurrentKey()) {
+		if _, err := newOperator(t, r).bootstrap(s.Name); err != nil || len(s.Ours()) != 1 || !s.Valid(s.CurrentKey()) {
 			t.Fatalf("unreadable %t, next run: got the error %v and %d keys, want 1 key\n%s", unreadable, err,
 				len(s.Ours()), s.Labels())
 		}

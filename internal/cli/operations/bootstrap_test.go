@@ -37,7 +37,7 @@ func TestConcurrentBootstrapsMakeOneKeyCurrent(t *testing.T) {
 			})
 		}
 		both.Wait()
-		if results[0].Key.KeyID != results[1].Key.KeyID || !s.Alive(s.CurrentKey()) {
+		if results[0].Key.KeyID != results[1].Key.KeyID || !s.Valid(s.CurrentKey()) {
 			t.Fatalf("got %+v, want the same working key twice\n%s", results, s.Labels())
 		}
 		for range 4 {
@@ -84,7 +84,7 @@ func bootstrapWithLostAnswer(t *testing.T, landed bool) {
 	if _, err := p.bootstrap(s.Name); err != nil {
 		t.Fatalf("%v\n%s", err, p.output)
 	}
-	if colleagues.Load() == nil || !r.Registry.Alive(*colleagues.Load()) || len(s.Ours()) != want {
+	if colleagues.Load() == nil || !r.Registry.Valid(*colleagues.Load()) || len(s.Ours()) != want {
 		t.Errorf("got %d keys, want %d; the colleague's key must be valid\n%s", len(s.Ours()), want, p.output)
 	}
 }
@@ -107,7 +107,7 @@ func TestANewKeyThatIsRefusedIsNotMadeCurrent(t *testing.T) {
 	for n := 0; err != nil && n < 10; n++ {
 		_, err = newOperator(t, r).bootstrap(s.Name)
 	}
-	if err != nil || !s.Alive(s.CurrentKey()) {
+	if err != nil || !s.Valid(s.CurrentKey()) {
 		t.Fatalf("%v\n%s", err, s.Labels())
 	}
 }
@@ -118,7 +118,7 @@ func TestBootstrapWaitsUntilTheRegistryAcceptsTheNewKey(t *testing.T) {
 		r.NewKeyWait = 5 * time.Second
 		s := r.BareSecret("prod/pipeline", "{}")
 		r.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.RefuseNewKeyLogins = 2 })
-		if _, err := newOperator(t, r).bootstrap(s.Name); err != nil || !s.Alive(s.CurrentKey()) || len(s.Ours()) != 1 {
+		if _, err := newOperator(t, r).bootstrap(s.Name); err != nil || !s.Valid(s.CurrentKey()) || len(s.Ours()) != 1 {
 			t.Fatalf("%v\n%s", err, s.Labels())
 		}
 	})

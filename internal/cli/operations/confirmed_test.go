@@ -165,7 +165,7 @@ func (c race) at(t *testing.T, number int) bool {
 		fail(problem)
 	}
 	current := s.CurrentKey()
-	if !s.Alive(current) {
+	if !s.Valid(current) {
 		fail("the current key does not log in")
 	}
 	key, _ := r.Registry.KeyBySecret(current.Reveal())

@@ -195,7 +195,7 @@ var scenarios = []scenario{
 			return err
 		},
 		check: func(f *faultRun) string {
-			if key := f.secret().KeyIn(f.version(f.subject.target)); f.secret().Alive(key) {
+			if key := f.secret().KeyIn(f.version(f.subject.target)); f.secret().Valid(key) {
 				return "the leaked key is valid"
 			}
 			return f.holdsOneKey(sandboxtest.ValueWith(keyPlaceholder))
@@ -397,7 +397,7 @@ func newFaultRun(t *testing.T, sc scenario, m fault, number int) *faultRun {
 	f.name = f.subject.secret
 	if shot, err := f.Secrets.Snapshot(f.name); err == nil {
 		current, _ := shot.Holder(vault.Current)
-		if key := f.secret().KeyIn(current); !f.secret().Alive(key) {
+		if key := f.secret().KeyIn(current); !f.secret().Valid(key) {
 			f.refused = key.Reveal()
 		}
 	}
@@ -554,7 +554,7 @@ func (f *faultRun) checkCurrentKey() {
 	}
 	current, _ := shot.Holder(vault.Current)
 	key := (&sandboxtest.Secret{Rig: f.Rig}).KeyIn(current)
-	if f.sc.retires || key.IsZero() || key.Reveal() == f.refused || f.Registry.Alive(key.Reveal()) {
+	if f.sc.retires || key.IsZero() || key.Reveal() == f.refused || f.Registry.Valid(key.Reveal()) {
 		return
 	}
 	f.mu.Lock()
@@ -612,7 +612,7 @@ func (f *faultRun) try(p *operator) error {
 	if err != nil || f.sc.retires {
 		return err
 	}
-	if s := f.secret(); !s.Alive(s.CurrentKey()) {
+	if s := f.secret(); !s.Valid(s.CurrentKey()) {
 		f.fail("the command succeeded, but the current key does not log in")
 	}
 	return nil

@@ -102,7 +102,7 @@ func TestRetireStopsIfAnotherSecretReceivesAKey(t *testing.T) {
 		retired.Complete {
 		t.Errorf("got %v", err)
 	}
-	if !s.Alive(key) {
+	if !s.Valid(key) {
 		t.Error("the key was revoked")
 	}
 }

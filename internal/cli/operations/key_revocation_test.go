@@ -29,11 +29,11 @@ func TestAnAdministratorDoesNotRevokeAKeyThatOnlyALabelNames(t *testing.T) {
 		k.KeyID, k.Sessions = id, []*quilt.Session{session}
 		return p.RevokeKey(t.Context(), k)
 	}
-	if err := revoke(inUse); err == nil || !r.Registry.Alive(usedSecret) || !r.Registry.Alive(leaked) {
+	if err := revoke(inUse); err == nil || !r.Registry.Valid(usedSecret) || !r.Registry.Valid(leaked) {
 		t.Errorf("with the id of another key: got the error %v; the other key is valid: %t", err,
-			r.Registry.Alive(usedSecret))
+			r.Registry.Valid(usedSecret))
 	}
-	if err := revoke(leakedID); err != nil || r.Registry.Alive(leaked) {
-		t.Errorf("with its own id: got the error %v; the key is valid: %t", err, r.Registry.Alive(leaked))
+	if err := revoke(leakedID); err != nil || r.Registry.Valid(leaked) {
+		t.Errorf("with its own id: got the error %v; the key is valid: %t", err, r.Registry.Valid(leaked))
 	}
 }

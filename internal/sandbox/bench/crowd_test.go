@@ -243,7 +243,7 @@ func (c *crowd) revokeAll() (hours int) {
 func (c *crowd) checkFirstKeysLive() {
 	c.Helper()
 	for arn, key := range c.first {
-		if !c.Registry.Alive(key.Reveal()) {
+		if !c.Registry.Valid(key.Reveal()) {
 			c.Fatalf("the first key of %s is dead within its grace period", arn)
 		}
 	}
@@ -305,7 +305,7 @@ func (c *crowd) watch() (end func()) {
 			case <-time.After(time.Millisecond): // leaves the machine to the functions
 			}
 			arn := c.arns[i%len(c.arns)]
-			if key := c.currentKey(arn); !c.Registry.Alive(key.Reveal()) && key.Equal(c.currentKey(arn)) {
+			if key := c.currentKey(arn); !c.Registry.Valid(key.Reveal()) && key.Equal(c.currentKey(arn)) {
 				c.Errorf("the key in AWSCURRENT of %s does not work", arn)
 				return
 			}
@@ -335,7 +335,7 @@ func (c *crowd) checkPromises() {
 	current := map[string]bool{}
 	for _, arn := range c.arns {
 		key := c.currentKey(arn)
-		if key.Equal(c.first[arn]) || !c.Registry.Alive(key.Reveal()) {
+		if key.Equal(c.first[arn]) || !c.Registry.Valid(key.Reveal()) {
 			c.Errorf("%s holds the key %s, which is its first or does not work", arn, key)
 		}
 		current[key.Reveal()] = true

@@ -356,8 +356,9 @@ func (r *Registry) KeyBySecret(secret string) (APIKey, bool) {
 	return APIKey{}, false
 }
 
-// Alive tells whether a request with this secret would be let in now. Asking is no use of the key.
-func (r *Registry) Alive(secret string) bool {
+// Valid reports whether a request with this key would be accepted now. The call does not count as a
+// use of the key.
+func (r *Registry) Valid(secret string) bool {
 	now := r.now(r.switches.Load())
 	r.mu.Lock()
 	defer r.mu.Unlock()

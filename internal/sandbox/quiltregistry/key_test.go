@@ -103,7 +103,7 @@ func TestExpiredKeyStaysListedAndLogsNobodyIn(t *testing.T) {
 	s.clock.Advance(time.Minute)
 	s.refused(secret)
 	s.refused(token)
-	if s.Alive(secret) {
+	if s.Valid(secret) {
 		t.Error("an expired key is alive")
 	}
 	token = s.login("bob")
@@ -141,7 +141,7 @@ func TestRevokeDeletesAtOnce(t *testing.T) {
 			t.Fatalf("revoke by %s answers %s %v", by, got.Typename, got.Errors)
 		}
 		s.refused(k.Secret)
-		if s.get(token, k.APIKey.ID) != nil || len(s.list(token, nil)) != 0 || s.Alive(k.Secret) {
+		if s.get(token, k.APIKey.ID) != nil || len(s.list(token, nil)) != 0 || s.Valid(k.Secret) {
 			t.Errorf("revoked by %s, and still there", by)
 		}
 		if again := s.revoke(token, k.APIKey.ID, nil); again.Typename != "InvalidInput" ||
@@ -266,7 +266,7 @@ func TestUseIsRecorded(t *testing.T) {
 	if got := s.get(token, id).LastUsedAt; got != nil {
 		t.Fatalf("lastUsedAt of an unused key is %v", got)
 	}
-	s.Alive(secret)
+	s.Valid(secret)
 	if got := s.get(token, id).LastUsedAt; got != nil {
 		t.Fatalf("asking whether it is alive counted as use: %v", got)
 	}

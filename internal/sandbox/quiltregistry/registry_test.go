@@ -298,7 +298,7 @@ func TestConcurrentUseKeepsTheBooks(t *testing.T) {
 				s.loggedIn(k.Secret, ann)
 				s.list(secret, nil)
 				s.SetSwitches(func(w *quiltregistry.Switches) { w.MaxKeysPerUser += 1000 })
-				s.Alive(k.Secret)
+				s.Valid(k.Secret)
 				s.Audit()
 				if i%2 == 0 {
 					s.revoke(secret, k.APIKey.ID, nil)

@@ -34,7 +34,7 @@ func TestBadBearerIs401(t *testing.T) {
 		s.expect(s.me(bearer), 401, tokenInvalid)
 		s.expect(s.send("GET", "/api/auth/get_credentials", "", "Authorization", "Bearer "+bearer), 401,
 			`{"message":"Token invalid."}`)
-		if s.Alive(bearer) {
+		if s.Valid(bearer) {
 			t.Errorf("%s is alive", name)
 		}
 	}

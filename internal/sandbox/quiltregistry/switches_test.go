@@ -179,7 +179,7 @@ func TestNewKeysAreRefusedForSomeLogins(t *testing.T) {
 	one, two := s.create(settled, "one", 90), s.create(settled, "two", 90)
 	_, minted := s.MintKey(bob, "minted", 90)
 	for range 3 {
-		if s.Alive(one.Secret) {
+		if s.Valid(one.Secret) {
 			t.Fatal("the new key is alive; or asking that counts as a login")
 		}
 	}
@@ -215,13 +215,13 @@ func TestRevokedKeyLingers(t *testing.T) {
 	if s.get(token, k.APIKey.ID) != nil || len(s.Keys()) != 0 {
 		t.Error("the revoked key is still there")
 	}
-	if !s.Alive(k.Secret) {
+	if !s.Valid(k.Secret) {
 		t.Error("the revoked key is not alive")
 	}
 	s.loggedIn(k.Secret, bob)
 	s.loggedIn(k.Secret, bob)
 	s.refused(k.Secret)
-	if s.Alive(k.Secret) {
+	if s.Valid(k.Secret) {
 		t.Error("the revoked key is alive")
 	}
 }

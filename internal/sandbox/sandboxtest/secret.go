@@ -215,8 +215,8 @@ func (s *Secret) CurrentKey() apikey.Key {
 	return s.KeyIn(s.Holder(vault.Current))
 }
 
-// Alive tells whether a key logs in.
-func (s *Secret) Alive(key apikey.Key) bool { return s.Registry.Alive(key.Reveal()) }
+// Valid reports whether the registry accepts a key now.
+func (s *Secret) Valid(key apikey.Key) bool { return s.Registry.Valid(key.Reveal()) }
 
 // Ours are the ids of the keys at the registry that were made for this secret.
 func (s *Secret) Ours() []string {

@@ -41,7 +41,7 @@ func (s *Scene) fingerprint(value string) string {
 	switch {
 	case err != nil:
 		return "no key"
-	case !s.Registry.Alive(v.Key().Reveal()):
+	case !s.Registry.Valid(v.Key().Reveal()):
 		return v.Key().Fingerprint() + " (revoked)"
 	}
 	return v.Key().Fingerprint()
