@@ -71,7 +71,7 @@ func (o *doctorCommand) Run(ctx context.Context, c *terminal.Console) error {
 			list = append(list, checkOf{g.Subject, r})
 		}
 		if !o.JSON {
-			progress.Say(groupLines(g, width)...)
+			progress.Print(groupLines(g, width)...)
 		}
 	})
 	closeProgress()

@@ -132,7 +132,7 @@ func (o *emergencyCommand) printUntracked(c *terminal.Console, keys []operations
 		if k.HeldElsewhere {
 			detail += "; a secret in another region or account may hold it"
 		}
-		_ = c.Tell(terminal.Warned, k.KeyID, detail) // a closed output is reported at the end
+		_ = c.Print(terminal.Warned, k.KeyID, detail) // a closed output is reported at the end
 	}
 	if len(keys) > 0 {
 		fmt.Fprintln(c.Err, "revoke the keys that you do not recognize: quilt-rotate keys revoke ID")

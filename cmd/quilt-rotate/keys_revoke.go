@@ -175,7 +175,7 @@ func (o *keysRevokeCommand) print(c *terminal.Console, list []revokedKey) error 
 		if r.KeyID != "" {
 			what, detail = "the key "+r.KeyID+" was revoked", r.KeyName+", "+r.Owner
 		}
-		if err := c.Tell(terminal.Done, what, detail); err != nil {
+		if err := c.Print(terminal.Done, what, detail); err != nil {
 			return err
 		}
 	}

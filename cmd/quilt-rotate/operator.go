@@ -20,7 +20,7 @@ func openOperator(ctx context.Context, c *terminal.Console, resultIsJSON, confir
 		return nil, nil, err
 	}
 	progress := c.Progress(resultIsJSON)
-	d := &operations.Operator{Cloud: aws, Tell: progress}
+	d := &operations.Operator{Cloud: aws, Progress: progress}
 	d.Confirm = func(ctx context.Context, what, word string) error {
 		progress.Doing("") // the progress line would overwrite the question
 		place := aws.Place(ctx).String()

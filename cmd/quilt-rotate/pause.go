@@ -45,7 +45,7 @@ func (o sweepsOptions) all(ctx context.Context, c *terminal.Console, pause bool)
 		if sweeps.Before == pause {
 			mark, already = terminal.Noted, "this was the case already, so nothing was changed"
 		}
-		err := c.Tell(mark, fmt.Sprintf("all sweeps %s: schedule %s, %s", state, sweeps.Schedule, sweeps.Place),
+		err := c.Print(mark, fmt.Sprintf("all sweeps %s: schedule %s, %s", state, sweeps.Schedule, sweeps.Place),
 			already)
 		if pause {
 			c.Note("scheduled rotations continue; the pause does not end by itself, but a deployment that changes " +
@@ -108,7 +108,7 @@ func (o *pauseCommand) Run(ctx context.Context, c *terminal.Console) error {
 		if paused.Before != nil {
 			before = "they were paused until " + status.Clock(*paused.Before)
 		}
-		err := c.Tell(terminal.Done, fmt.Sprintf("sweeps of %s are paused until %s", d.secret.Name,
+		err := c.Print(terminal.Done, fmt.Sprintf("sweeps of %s are paused until %s", d.secret.Name,
 			status.Clock(*paused.Until)), before)
 		c.Note("rotations and quilt-rotate emergency still work; to end the pause earlier: quilt-rotate resume " +
 			d.secret.Name)
@@ -140,9 +140,9 @@ func (o *resumeCommand) Run(ctx context.Context, c *terminal.Console) error {
 	resumed, err := d.Resume(ctx, d.secret)
 	return d.finish(resumed, err == nil, err, func() error {
 		if resumed.Before == nil {
-			return c.Tell(terminal.Noted, "sweeps of "+d.secret.Name+" were not paused", "")
+			return c.Print(terminal.Noted, "sweeps of "+d.secret.Name+" were not paused", "")
 		}
-		return c.Tell(terminal.Done, "sweeps of "+d.secret.Name+" run again", "they were paused until "+
+		return c.Print(terminal.Done, "sweeps of "+d.secret.Name+" run again", "they were paused until "+
 			status.Clock(*resumed.Before))
 	})
 }

@@ -43,7 +43,7 @@ func (o *retireCommand) Run(ctx context.Context, c *terminal.Console) error {
 		Anyway: o.Anyway})
 	return d.finish(retired, true, err, func() error {
 		// a closed output is reported at the end
-		_ = c.Tell(terminal.Done, d.secret.Name+" is retired", "it has no rotation, label or tag of quilt-rotate")
+		_ = c.Print(terminal.Done, d.secret.Name+" is retired", "it has no rotation, label or tag of quilt-rotate")
 		_, err := fmt.Fprintf(c.Err,
 			"next:\n  if the secret is in the configuration file of a stack, move its entry from keys to retired, and "+
 				"deploy\n  if nobody needs the rest of its value: aws secretsmanager delete-secret --secret-id %s\n",

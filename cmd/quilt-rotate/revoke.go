@@ -47,7 +47,7 @@ func (o *revokeCommand) Run(ctx context.Context, c *terminal.Console) error {
 		DryRun: o.DryRun, Ask: !o.DryRun && !o.Yes && c.Interactive(),
 		Show: func(plan revocation.Result) {
 			if !o.JSON || !o.DryRun {
-				d.Tell.Say(sweepLines(plan, status.Planned, "the sweep has nothing to do")...)
+				d.Progress.Print(sweepLines(plan, status.Planned, "the sweep has nothing to do")...)
 			}
 		},
 	})

@@ -44,7 +44,7 @@ func (o *rotateCommand) Run(ctx context.Context, c *terminal.Console) error {
 		if rotated.Replaced {
 			what = "the rotation completed, and another rotation then replaced its version " + rotated.VersionID
 		}
-		_ = c.Tell(terminal.Done, what, "") // a closed output is reported at the end
-		return c.Tell(terminal.Done, "the version holds the key "+rotated.KeyID, "")
+		_ = c.Print(terminal.Done, what, "") // a closed output is reported at the end
+		return c.Print(terminal.Done, "the version holds the key "+rotated.KeyID, "")
 	})
 }

@@ -38,7 +38,8 @@ func (o *unstickCommand) Run(ctx context.Context, c *terminal.Console) error {
 	}
 	registry, err := o.ofSecret(ctx, d.secret)
 	if err != nil {
-		d.Tell.Tell(terminal.Warned, "the registry is not known, so the command does not log in with the pending key",
+		d.Progress.Report(terminal.Warned,
+			"the registry is not known, so the command does not log in with the pending key",
 			awsclient.Explain(err).Error())
 		registry = nil
 	}
@@ -46,16 +47,16 @@ func (o *unstickCommand) Run(ctx context.Context, c *terminal.Console) error {
 	return d.finish(unstuck, true, err, func() error {
 		switch {
 		case unstuck.VersionID == "":
-			return c.Tell(terminal.Done, "no rotation of "+d.secret.Name+" is stuck", "")
+			return c.Print(terminal.Done, "no rotation of "+d.secret.Name+" is stuck", "")
 		case unstuck.Finished:
-			return c.Tell(terminal.Done, "the rotation ended by itself", "to see the result: quilt-rotate status "+
+			return c.Print(terminal.Done, "the rotation ended by itself", "to see the result: quilt-rotate status "+
 				d.secret.Name)
 		}
 		next := ""
 		if unstuck.KeyID != "" {
 			next = "a sweep will revoke its key " + unstuck.KeyID
 		}
-		err := c.Tell(terminal.Done, "AWSPENDING was removed", next)
+		err := c.Print(terminal.Done, "AWSPENDING was removed", next)
 		c.Note("next: quilt-rotate rotate " + d.secret.Name)
 		return err
 	})

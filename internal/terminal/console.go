@@ -64,8 +64,8 @@ func (c *Console) Width() int {
 	return columns(file)
 }
 
-// Tell prints a line as a result, broken between words on a terminal.
-func (c *Console) Tell(mark Mark, what, detail string) error {
+// Print prints a line as a result, broken between words on a terminal.
+func (c *Console) Print(mark Mark, what, detail string) error {
 	lines := []string{Line(mark, what, detail)}
 	if c.Watched() {
 		lines = Wrap(lines[0], c.Width())

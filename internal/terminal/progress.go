@@ -40,18 +40,18 @@ func (p *Progress) region(frame int) []string {
 	return []string{fmt.Sprintf("  %s %s%s", Spinner(frame), p.doing, Faint.Render(fmt.Sprintf("  %d s", seconds)))}
 }
 
-// Doing sets the current step, until the next call of [Progress.Tell].
+// Doing sets the current step, until the next call of [Progress.Report].
 func (p *Progress) Doing(what string) {
 	p.live.Print(nil, func() { p.doing, p.since = Legible(what), time.Now() })
 }
 
-// Tell prints a permanent line, and ends the current step.
-func (p *Progress) Tell(mark Mark, what, detail string) {
+// Report prints a permanent line, and ends the current step.
+func (p *Progress) Report(mark Mark, what, detail string) {
 	p.live.Print(p.fit(Line(mark, what, detail)), func() { p.doing = "" })
 }
 
-// Say prints permanent lines, such as a heading or a table. The current step continues.
-func (p *Progress) Say(lines ...string) {
+// Print prints permanent lines, such as a heading or a table. The current step continues.
+func (p *Progress) Print(lines ...string) {
 	var all []string
 	for _, line := range lines {
 		all = append(all, p.fit(line)...)

@@ -91,14 +91,14 @@ func TestProgressInAPipe(t *testing.T) {
 	c := terminal.NewConsole(strings.NewReader(""), &out, &out, &errs, nil)
 	p := c.Progress(false)
 	p.Doing("createSecret")
-	p.Tell(terminal.Done, "createSecret", "20 ms")
-	p.Say("heading")
+	p.Report(terminal.Done, "createSecret", "20 ms")
+	p.Print("heading")
 	p.Close()
 	if out.String() != "  ✓ createSecret  20 ms\nheading\n" || errs.Len() > 0 {
 		t.Errorf("got %q on standard output and %q on standard error", out.String(), errs.String())
 	}
 	p = c.Progress(true)
-	p.Tell(terminal.Failed, "testSecret", "")
+	p.Report(terminal.Failed, "testSecret", "")
 	p.Close()
 	if errs.String() != "  ✗ testSecret\n" {
 		t.Errorf("with --json: got %q on standard error", errs.String())

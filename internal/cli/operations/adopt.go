@@ -98,7 +98,7 @@ func (d *Operator) Adopt(ctx context.Context, a Adoption) (Adopted, error) {
 		Rotation: Rotation{s.Rotation.Enabled, s.Rotation.Next},
 	}
 	if len(in.missing) == 0 && !label && x.plan == nil {
-		d.Tell.Tell(terminal.Noted, s.Name+" is already managed: nothing was changed", "")
+		d.Progress.Report(terminal.Noted, s.Name+" is already managed: nothing was changed", "")
 		return result, nil
 	}
 	question := s.Name + " becomes managed: its key is rotated, and the old key is revoked after the grace period"
@@ -190,13 +190,13 @@ func (x *adoption) otherHolders(ctx context.Context) (unsure string, err error) 
 		for _, u := range others.Unread {
 			unsure = "the secret " + u.Secret + " could not be read: " + awsclient.Explain(u.Err).Error()
 		}
-		x.Tell.Tell(terminal.Noted, "searched the managed secrets for the key", all.Scope())
+		x.Progress.Report(terminal.Noted, "searched the managed secrets for the key", all.Scope())
 	}
 	const what = "it is not known whether another secret holds the key"
 	switch {
 	case unsure == "":
 	case x.Anyway:
-		x.Tell.Tell(terminal.Warned, what, unsure)
+		x.Progress.Report(terminal.Warned, what, unsure)
 	default:
 		return "", terminal.WithHint(fmt.Errorf("%s: %s", what, unsure), "if you know that no other secret holds the "+
 			"key, add --anyway")
@@ -209,38 +209,39 @@ const noStack = "no stack is deployed in this account and region: deploy it (inf
 
 // show prints the findings, and the changes that will be made.
 func (x *adoption) show(label bool) {
-	x.Tell.Tell(terminal.Done, "the current key logs in", x.value.Key().Fingerprint()+" of "+x.proven.Email)
+	x.Progress.Report(terminal.Done, "the current key logs in", x.value.Key().Fingerprint()+" of "+x.proven.Email)
 	if row := x.proven.row; row != nil {
-		x.Tell.Tell(terminal.Noted, "its name is "+row.Name, "expires on "+day(row.ExpiresAt))
+		x.Progress.Report(terminal.Noted, "its name is "+row.Name, "expires on "+day(row.ExpiresAt))
 	}
 	if x.proven.limited {
-		x.Tell.Tell(terminal.Warned, "the key has no permission to create keys", "give the secret an issuing "+
+		x.Progress.Report(terminal.Warned, "the key has no permission to create keys", "give the secret an issuing "+
 			"credential (docs/runbook/NoCreator.md)")
 	}
 	if x.id == "" {
-		x.Tell.Tell(terminal.Warned, "the id of the key is not known", "when the key is superseded, it is not revoked "+
-			"and stays valid until it expires")
+		x.Progress.Report(terminal.Warned,
+			"the id of the key is not known",
+			"when the key is superseded, it is not revoked and stays valid until it expires")
 	}
 	for _, name := range slices.Sorted(maps.Keys(x.missing)) {
-		x.Tell.Tell(terminal.Later, "will write the tag "+name, x.missing[name])
+		x.Progress.Report(terminal.Later, "will write the tag "+name, x.missing[name])
 	}
 	if label {
-		x.Tell.Tell(terminal.Later, "will write the label of the key", x.id)
+		x.Progress.Report(terminal.Later, "will write the label of the key", x.id)
 	}
 	switch r := x.secret.Rotation; {
 	case x.plan != nil:
-		x.Tell.Tell(terminal.Later, "will turn rotation on: "+x.plan.rules.Schedule, "by "+x.plan.function.Name+
+		x.Progress.Report(terminal.Later, "will turn rotation on: "+x.plan.rules.Schedule, "by "+x.plan.function.Name+
 			"; the secret is not rotated now")
 		if row := x.proven.row; row != nil && row.ExpiresAt.Before(x.secret.Now.Add(x.plan.longest)) {
-			x.Tell.Tell(terminal.Warned, "the current key may expire before the first rotation",
+			x.Progress.Report(terminal.Warned, "the current key may expire before the first rotation",
 				"after this command, run: quilt-rotate rotate "+x.secret.Name)
 		}
 	case x.gone:
-		x.Tell.Tell(terminal.Warned, "the function that rotated the secret was deleted", noStack)
+		x.Progress.Report(terminal.Warned, "the function that rotated the secret was deleted", noStack)
 	case !r.Enabled:
-		x.Tell.Tell(terminal.Warned, "rotation is off", noStack)
+		x.Progress.Report(terminal.Warned, "rotation is off", noStack)
 	case !r.Next.IsZero():
-		x.Tell.Tell(terminal.Later, "the next rotation is by "+day(r.Next), "")
+		x.Progress.Report(terminal.Later, "the next rotation is by "+day(r.Next), "")
 	}
 }
 
@@ -261,7 +262,7 @@ func (x *adoption) label(ctx context.Context) (written bool, err error) {
 		return err
 	})
 	if written {
-		x.Tell.Tell(terminal.Done, "wrote the label of the key", x.id)
+		x.Progress.Report(terminal.Done, "wrote the label of the key", x.id)
 	}
 	return written, err
 }

@@ -124,7 +124,7 @@ func (in *installation) there(ctx context.Context) (KeyIn, bool, error) {
 	case err != nil:
 		return KeyIn{}, false, err
 	}
-	in.Tell.Tell(terminal.Noted, in.secret.Name+" already has a key that logs in: nothing was changed", "")
+	in.Progress.Report(terminal.Noted, in.secret.Name+" already has a key that logs in: nothing was changed", "")
 	return keyIn(in.secret, Works, current.ID, value.Key(), p), true, nil
 }
 
@@ -146,7 +146,7 @@ func (in *installation) overwritten(version string) error {
 
 // resume continues an interrupted run. Nobody has to log in, because the stored key can.
 func (in *installation) resume(ctx context.Context) (KeyIn, bool, error) {
-	in.Tell.Doing("looking for a key that an interrupted run stored")
+	in.Progress.Doing("looking for a key that an interrupted run stored")
 	k, ok, err := in.leftover(ctx)
 	if !ok || err != nil {
 		return KeyIn{}, false, err
@@ -154,7 +154,7 @@ func (in *installation) resume(ctx context.Context) (KeyIn, bool, error) {
 	if !in.secret.Rotation.Last.IsZero() { // the secret was rotated before, so this is an old version
 		return KeyIn{}, false, in.overwritten(k.version)
 	}
-	in.Tell.Tell(terminal.Noted, "continuing with the key that an interrupted run stored", k.id)
+	in.Progress.Report(terminal.Noted, "continuing with the key that an interrupted run stored", k.id)
 	if err := in.tag(ctx); err != nil {
 		return KeyIn{}, false, in.left(err)
 	}
@@ -173,7 +173,7 @@ func (in *installation) first(ctx context.Context, b Bootstrap) (KeyIn, error) {
 	} else if err := in.prepare(ctx); err != nil {
 		return KeyIn{}, in.left(err)
 	}
-	in.Tell.Tell(terminal.Noted, in.Place, in.Cloud.Place(ctx).String())
+	in.Progress.Report(terminal.Noted, in.Place, in.Cloud.Place(ctx).String())
 	session, me, err := b.LogIn(ctx, in.registry)
 	if err == nil {
 		err = checkOwner(b.Name, in.owner, me)
@@ -181,7 +181,7 @@ func (in *installation) first(ctx context.Context, b Bootstrap) (KeyIn, error) {
 	if err != nil {
 		return KeyIn{}, in.left(err)
 	}
-	in.Tell.Tell(terminal.Done, "logged in at "+in.registry.Host(), me.Email)
+	in.Progress.Report(terminal.Done, "logged in at "+in.registry.Host(), me.Email)
 	in.owner = me.Email
 	if in.missing = nil; in.unowned {
 		in.missing = map[string]string{settings.TagOwner: me.Email}
@@ -205,7 +205,7 @@ func (in *installation) ended(ctx context.Context, outcome Outcome, k *aKey, p p
 		}
 	}
 	if errors.Is(err, errFilled) {
-		in.Tell.Tell(terminal.Warned, "somebody else stored a key at the same time: that key stays current", "")
+		in.Progress.Report(terminal.Warned, "somebody else stored a key at the same time: that key stays current", "")
 		if done, there, thereErr := in.there(ctx); there || thereErr != nil {
 			return done, there, thereErr
 		}
@@ -253,7 +253,7 @@ func (in *installation) createSecret(ctx context.Context, b Bootstrap) error {
 	if err != nil {
 		return err
 	}
-	in.Tell.Tell(terminal.Done, "created the secret "+b.Name, "")
+	in.Progress.Report(terminal.Done, "created the secret "+b.Name, "")
 	in.missing = nil
 	return in.prepare(ctx)
 }

@@ -65,9 +65,9 @@ type EmergencyOptions struct {
 // rotation is under way and active, Emergency follows it and does not end it, because that rotation
 // also replaces the leaked key. Only one of two rotations moves AWSCURRENT.
 func (d *Operator) Emergency(ctx context.Context, s *managed.Secret, o EmergencyOptions) (Emergency, error) {
-	line := &timeline{Teller: d.Tell, began: time.Now()}
+	line := &timeline{Progress: d.Progress, began: time.Now()}
 	operator := *d
-	operator.Tell = line
+	operator.Progress = line
 	e := &emergency{Operator: &operator, secret: s, options: o, result: Emergency{Secret: s.Name, ARN: s.ARN,
 		Untracked: []UntrackedKey{}}}
 	err := e.run(ctx)
@@ -167,7 +167,8 @@ func (e *emergency) replace(ctx context.Context) error {
 		}
 		if !protected {
 			if e.result.NewVersionID == "" {
-				e.Tell.Tell(terminal.Noted, "the leaked key is no longer current, so it is not replaced again", "")
+				e.Progress.Report(terminal.Noted,
+					"the leaked key is no longer current, so it is not replaced again", "")
 			}
 			return nil
 		}
@@ -197,14 +198,14 @@ func (e *emergency) replace(ctx context.Context) error {
 
 func (e *emergency) replaced(r Rotated) {
 	e.result.NewVersionID, e.result.NewKeyID = r.VersionID, r.KeyID
-	e.Tell.Tell(terminal.Done, "replaced: AWSCURRENT is the new version "+r.VersionID, "key "+r.KeyID)
+	e.Progress.Report(terminal.Done, "replaced: AWSCURRENT is the new version "+r.VersionID, "key "+r.KeyID)
 }
 
 func (e *emergency) notReplaced(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	e.Tell.Tell(terminal.Failed, "the leaked key was not replaced: IT IS STILL VALID", "")
+	e.Progress.Report(terminal.Failed, "the leaked key was not replaced: IT IS STILL VALID", "")
 	err = awsclient.Explain(err)
 	next := fmt.Sprintf("to replace it without a rotation: quilt-rotate unstick %[1]s --now; then: quilt-rotate "+
 		"recover %[1]s --replace", e.secret.Name)
@@ -237,15 +238,16 @@ func (e *emergency) awaitOther(ctx context.Context) (again bool, err error) {
 		return false, err
 	}
 	if !leaked {
-		e.Tell.Tell(terminal.Noted, "another rotation is under way: following it, because it also replaces the leaked "+
-			"key", "version "+pending.ID)
+		e.Progress.Report(terminal.Noted,
+			"another rotation is under way: following it, because it also replaces the leaked key",
+			"version "+pending.ID)
 	}
 	operator := *e.Operator
 	operator.Confirm = func(context.Context, string, string) error { return nil } // the emergency was confirmed
 	unstuck, err := operator.Unstick(ctx, e.secret, UnstickOptions{Registry: e.options.Registry, Now: leaked})
 	switch version := e.secret.Versions[pending.ID]; {
 	case unstuck.Detached:
-		e.Tell.Tell(terminal.Done, "ended another rotation that was under way: AWSPENDING was removed", "")
+		e.Progress.Report(terminal.Done, "ended another rotation that was under way: AWSPENDING was removed", "")
 	case unstuck.Finished && version.Has(vault.Current):
 		e.replaced(Rotated{VersionID: pending.ID, KeyID: version.Key()})
 	}
@@ -255,11 +257,11 @@ func (e *emergency) awaitOther(ctx context.Context) (again bool, err error) {
 // recover replaces the leaked key if Secrets Manager cannot rotate the secret, as `quilt-rotate
 // recover --replace` does.
 func (e *emergency) recover(ctx context.Context) error {
-	e.Tell.Tell(terminal.Noted, "no function can rotate the secret, so this command creates the new key", "")
+	e.Progress.Report(terminal.Noted, "no function can rotate the secret, so this command creates the new key", "")
 	done, err := e.Recover(ctx, Recovery{Secret: e.secret, Registry: e.options.Registry, Replace: true,
 		LogIn: e.options.LogIn, confirmed: true, knownOwner: e.owner})
 	if err != nil {
-		e.Tell.Tell(terminal.Failed, "the leaked key was not replaced: IT IS STILL VALID", "")
+		e.Progress.Report(terminal.Failed, "the leaked key was not replaced: IT IS STILL VALID", "")
 		return err
 	}
 	e.replaced(Rotated{VersionID: done.VersionID, KeyID: done.Key.KeyID})

@@ -40,7 +40,7 @@ func (e *emergency) identify(ctx context.Context) error {
 	e.owner, e.state = owner, state
 	says := map[KeyState]string{KeyLogsIn: "it logs in, as " + owner, KeyRefused: "the registry refuses it",
 		KeyUnknown: "it is not known whether it logs in"}[state]
-	e.Tell.Tell(terminal.Noted, "the leaked key is "+e.leaked.Fingerprint(),
+	e.Progress.Report(terminal.Noted, "the leaked key is "+e.leaked.Fingerprint(),
 		fmt.Sprintf("version %s; %s", status.Short(version.ID), says))
 	protected, err := e.isProtected(ctx)
 	if err != nil {
@@ -119,11 +119,11 @@ func (e *emergency) whichLeaked(ctx context.Context, version vault.Version) (str
 	}
 	ids := []string{version.ID + " (current)"}
 	for _, v := range superseded {
-		e.Tell.Tell(terminal.Warned, "a superseded key may also be valid", "version "+v.ID)
+		e.Progress.Report(terminal.Warned, "a superseded key may also be valid", "version "+v.ID)
 		ids = append(ids, v.ID)
 	}
 	if !e.options.Unasked {
-		e.Tell.Tell(terminal.Noted, "if one of these keys leaked, do not confirm; run this command again with "+
+		e.Progress.Report(terminal.Noted, "if one of these keys leaked, do not confirm; run this command again with "+
 			"--version and the id of its version", "")
 		return short(version.ID), nil
 	}
@@ -203,6 +203,6 @@ func (d *Operator) FindLeaked(ctx context.Context, key apikey.Key, secret string
 					"the "+
 					"key")
 	}
-	d.Tell.Tell(terminal.Noted, "the secret "+holders[0].Secret+" holds the key "+key.Fingerprint(), looked)
+	d.Progress.Report(terminal.Noted, "the secret "+holders[0].Secret+" holds the key "+key.Fingerprint(), looked)
 	return holders[0], all, nil
 }

@@ -17,23 +17,23 @@ func (e *emergency) restart(ctx context.Context) error {
 	services, err := e.secret.Restart()
 	switch {
 	case err != nil:
-		e.Tell.Tell(terminal.Warned, "no service is restarted", err.Error())
+		e.Progress.Report(terminal.Warned, "no service is restarted", err.Error())
 		return nil
 	case e.options.SkipRestart:
-		e.Tell.Tell(terminal.Noted, "no service is restarted: --skip-restart", "")
+		e.Progress.Report(terminal.Noted, "no service is restarted: --skip-restart", "")
 		return nil
 	case len(services) == 0:
-		e.Tell.Tell(terminal.Noted, "no service is restarted", "the tag "+settings.TagRestart+" names no service")
+		e.Progress.Report(terminal.Noted, "no service is restarted", "the tag "+settings.TagRestart+" names no service")
 		return nil
 	}
 	var begun []settings.Service
 	for _, service := range services {
-		e.Tell.Doing("restarting " + service.String())
+		e.Progress.Doing("restarting " + service.String())
 		if err := finish(ctx, func(ctx context.Context) error { return e.Cloud.Redeploy(ctx, service) }); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			e.Tell.Tell(terminal.Warned, "the service "+service.String()+" was not restarted",
+			e.Progress.Report(terminal.Warned, "the service "+service.String()+" was not restarted",
 				awsclient.Explain(err).Error())
 			continue
 		}
@@ -46,7 +46,7 @@ func (e *emergency) awaitServices(ctx context.Context, services []settings.Servi
 	if len(services) == 0 {
 		return nil
 	}
-	e.Tell.Doing(fmt.Sprintf("waiting for the restart of %s, for at most %s", names(services),
+	e.Progress.Doing(fmt.Sprintf("waiting for the restart of %s, for at most %s", names(services),
 		terminal.About(e.options.RestartTime)))
 	failed := make([]error, len(services))
 	var all sync.WaitGroup
@@ -59,11 +59,12 @@ func (e *emergency) awaitServices(ctx context.Context, services []settings.Servi
 	}
 	for i, service := range services {
 		if failed[i] != nil {
-			e.Tell.Tell(terminal.Warned, "the restart of "+service.String()+" is not complete: the service may still "+
-				"use the leaked key", awsclient.Explain(failed[i]).Error())
+			e.Progress.Report(terminal.Warned,
+				"the restart of "+service.String()+" is not complete: the service may still use the leaked key",
+				awsclient.Explain(failed[i]).Error())
 			continue
 		}
-		e.Tell.Tell(terminal.Done, "restarted "+service.String(), "")
+		e.Progress.Report(terminal.Done, "restarted "+service.String(), "")
 	}
 	return nil
 }

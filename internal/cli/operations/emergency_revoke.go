@@ -25,8 +25,8 @@ import (
 func (e *emergency) revoke(ctx context.Context) error {
 	for _, v := range e.superseded() {
 		if v.ID != e.result.Leaked.VersionID {
-			e.Tell.Tell(terminal.Noted, "the key of the version "+short(v.ID)+" stays until its grace period is over",
-				v.Key())
+			e.Progress.Report(terminal.Noted,
+				"the key of the version "+short(v.ID)+" stays until its grace period is over", v.Key())
 		}
 	}
 	known, err := e.evidence(ctx)
@@ -41,25 +41,25 @@ func (e *emergency) revoke(ctx context.Context) error {
 		return err
 	}
 	if checked.State != KeyRefused {
-		e.Tell.Doing("waiting until the other managed secrets have been read")
+		e.Progress.Doing("waiting until the other managed secrets have been read")
 		others, err := e.scan.result(ctx)
 		if err != nil && !e.options.Anyway {
 			return terminal.WithHint(fmt.Errorf("it is not known whether another secret holds the leaked key, so it "+
 				"is not revoked: %w", awsclient.Explain(err)), anyway)
 		}
-		e.Tell.Doing("revoking the leaked key")
+		e.Progress.Doing("revoking the leaked key")
 		err = e.RevokeKey(ctx, KeyRevocation{
 			Evidence: known, Registry: e.options.Registry, Key: e.leaked,
 			Before: func(ctx context.Context) error { return e.mayRevoke(ctx, others) },
 		})
 		if err != nil {
-			e.Tell.Tell(terminal.Failed, "IT IS NOT VERIFIED THAT THE REGISTRY REFUSES THE LEAKED KEY", "")
+			e.Progress.Report(terminal.Failed, "IT IS NOT VERIFIED THAT THE REGISTRY REFUSES THE LEAKED KEY", "")
 			return err
 		}
-		e.Tell.Tell(terminal.Done, "revoked "+e.leaked.Fingerprint(), "")
+		e.Progress.Report(terminal.Done, "revoked "+e.leaked.Fingerprint(), "")
 	}
 	e.result.LeakedRefused = true
-	e.Tell.Tell(terminal.Done, "verified: the registry refuses the leaked key", "")
+	e.Progress.Report(terminal.Done, "verified: the registry refuses the leaked key", "")
 	ctx, cancel := ending(ctx)
 	defer cancel()
 	e.unlabel(ctx)
@@ -238,6 +238,7 @@ func (e *emergency) unlabel(ctx context.Context) {
 		err = e.detach(ctx, e.secret, v.ID, labels...)
 	}
 	if err != nil {
-		e.Tell.Tell(terminal.Warned, "the labels of the leaked key were not removed", awsclient.Explain(err).Error())
+		e.Progress.Report(terminal.Warned,
+			"the labels of the leaked key were not removed", awsclient.Explain(err).Error())
 	}
 }

@@ -142,7 +142,8 @@ func (in *installation) tag(ctx context.Context) error {
 	}
 	err := finish(ctx, func(ctx context.Context) error { return in.Cloud.Tag(ctx, in.secret.ARN, in.missing) })
 	if err == nil {
-		in.Tell.Tell(terminal.Done, "wrote the tags "+strings.Join(slices.Sorted(maps.Keys(in.missing)), ", "), "")
+		in.Progress.Report(terminal.Done,
+			"wrote the tags "+strings.Join(slices.Sorted(maps.Keys(in.missing)), ", "), "")
 	}
 	return err
 }
@@ -169,7 +170,7 @@ func (in *installation) currentKey(ctx context.Context) (vault.Version, apikey.V
 	if err != nil {
 		return current, value, proof{}, err
 	}
-	in.Tell.Doing("logging in with the current key")
+	in.Progress.Doing("logging in with the current key")
 	p, err := logIn(ctx, in.registry, value.Key(), current.Key())
 	if quilt.RefusesLogin(err) {
 		err = terminal.WithHint(fmt.Errorf("the registry %s refuses the current key of %s, %s: it has expired, was "+
@@ -188,7 +189,7 @@ func (in *installation) fresh(ctx context.Context, session *quilt.Session) (proo
 		return proof{}, aKey{}, in.left(err)
 	}
 	var k aKey
-	in.Tell.Doing("creating a key")
+	in.Progress.Doing("creating a key")
 	// both requests in one write, so that Ctrl-C does not leave a key that is not stored
 	err := finish(ctx, func(ctx context.Context) (err error) {
 		if k, err = in.create(ctx, session); err == nil {
@@ -210,11 +211,11 @@ func (in *installation) fresh(ctx context.Context, session *quilt.Session) (proo
 // creates another key.
 func (in *installation) discard(ctx context.Context, session *quilt.Session, id string) {
 	if err := session.RevokeKey(ctx, id); err != nil {
-		in.Tell.Tell(terminal.Warned, "the new key was not stored and could not be revoked",
+		in.Progress.Report(terminal.Warned, "the new key was not stored and could not be revoked",
 			"run: quilt-rotate keys revoke "+id+" --registry "+in.registry.URL())
 		return
 	}
-	in.Tell.Tell(terminal.Noted, "the new key was not stored, and was revoked", id)
+	in.Progress.Report(terminal.Noted, "the new key was not stored, and was revoked", id)
 }
 
 // refusesPut reports whether Secrets Manager certainly refused to store a value, so that no version
@@ -279,7 +280,7 @@ func (in *installation) create(ctx context.Context, session *quilt.Session) (aKe
 	name := in.settings.NameOfKey(in.secret.Name, in.secret.ARN, before.RegistryTime)
 	created, err := session.CreateKey(ctx, name, in.settings.ExpiresInDays)
 	if _, lost := errors.AsType[*quilt.AnswerLostError](err); lost {
-		in.Tell.Tell(terminal.Noted, "the registry's answer was lost: creating another key",
+		in.Progress.Report(terminal.Noted, "the registry's answer was lost: creating another key",
 			"a sweep revokes the first key")
 		created, err = session.CreateKey(ctx, name, in.settings.ExpiresInDays)
 	}
@@ -290,7 +291,7 @@ func (in *installation) create(ctx context.Context, session *quilt.Session) (aKe
 	if err := vault.CheckLabel(created.ID); err != nil {
 		return k, err
 	}
-	in.Tell.Tell(terminal.Done, "created the key "+created.Name, "expires on "+day(created.ExpiresAt))
+	in.Progress.Report(terminal.Done, "created the key "+created.Name, "expires on "+day(created.ExpiresAt))
 	return k, checkOwner(in.secret.Name, before.Email, quilt.Identity{Email: created.UserEmail})
 }
 
@@ -372,16 +373,16 @@ func (in *installation) install(ctx context.Context, k *aKey) (proof, error) {
 		if err != nil {
 			return proof{}, in.left(err)
 		}
-		in.Tell.Doing("making it current")
+		in.Progress.Doing("making it current")
 		moved, err := in.cutOver(ctx, in.secret, k.version, from)
 		if err != nil {
 			return proof{}, in.left(err)
 		}
 		if moved {
-			in.Tell.Tell(terminal.Done, "moved AWSCURRENT to the version "+short(k.version), "")
+			in.Progress.Report(terminal.Done, "moved AWSCURRENT to the version "+short(k.version), "")
 			return proven, seeCurrent(ctx, in.registry, in.secret, k.secret)
 		}
-		in.Tell.Tell(terminal.Warned,
+		in.Progress.Report(terminal.Warned,
 			"somebody edited the secret at the same time: starting again with the edited value", "")
 	}
 	return proof{}, terminal.WithHint(fmt.Errorf("the secret %s was edited %d times while this command ran; the edits "+
@@ -391,7 +392,7 @@ func (in *installation) install(ctx context.Context, k *aKey) (proof, error) {
 
 // prove reads the stored value back and logs in with the key in it.
 func (in *installation) prove(ctx context.Context, k *aKey) (proof, error) {
-	in.Tell.Doing("logging in with the stored key")
+	in.Progress.Doing("logging in with the stored key")
 	value, err := in.value(ctx, k.version)
 	if err != nil {
 		return proof{}, err
@@ -411,7 +412,7 @@ func (in *installation) prove(ctx context.Context, k *aKey) (proof, error) {
 	if err != nil {
 		return proof{}, err
 	}
-	in.Tell.Tell(terminal.Done, "logged in with the stored key", p.Email)
+	in.Progress.Report(terminal.Done, "logged in with the stored key", p.Email)
 	return p, nil
 }
 

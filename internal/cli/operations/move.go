@@ -53,7 +53,7 @@ type move struct {
 func (d *Operator) newMove(ctx context.Context, s *managed.Secret, registry *quilt.Client, from,
 	target vault.Version) (*move, error) {
 	m := &move{Operator: d, secret: s, registry: registry, from: from, target: target}
-	d.Tell.Doing("logging in with the key of the version " + short(target.ID))
+	d.Progress.Doing("logging in with the key of the version " + short(target.ID))
 	var err error
 	if m.raw, err = s.Raw(ctx, target.ID); err == nil {
 		m.value, err = apikey.ParseValue(m.raw, s.Tags[apikey.FieldTag])
@@ -115,16 +115,17 @@ func (m *move) show(ctx context.Context) error {
 		}
 		differs = !value.SameButKey(m.value)
 	}
-	m.Tell.Tell(terminal.Noted, "from "+short(m.from.ID), now)
-	m.Tell.Tell(terminal.Done, "to   "+short(m.target.ID), "key "+m.value.Key().Fingerprint()+", logs in as "+
+	m.Progress.Report(terminal.Noted, "from "+short(m.from.ID), now)
+	m.Progress.Report(terminal.Done, "to   "+short(m.target.ID), "key "+m.value.Key().Fingerprint()+", logs in as "+
 		m.proven.Email)
 	if differs {
 		fields, _ := managed.DifferentFields(raw, m.raw)
 		m.different = slices.DeleteFunc(fields, func(name string) bool { return name == m.value.Field() })
-		m.Tell.Tell(terminal.Warned, "the values differ in more than the key", strings.Join(m.different, ", "))
+		m.Progress.Report(terminal.Warned, "the values differ in more than the key", strings.Join(m.different, ", "))
 	}
 	if k := m.proven.row; k != nil && k.ExpiresAt.Sub(m.proven.RegistryTime) < shortLife {
-		m.Tell.Tell(terminal.Warned, "this key expires in "+terminal.About(k.ExpiresAt.Sub(m.proven.RegistryTime)),
+		m.Progress.Report(terminal.Warned,
+			"this key expires in "+terminal.About(k.ExpiresAt.Sub(m.proven.RegistryTime)),
 			"rotate soon: quilt-rotate rotate "+m.secret.Name)
 	}
 	return nil
@@ -139,10 +140,10 @@ func (m *move) ask(ctx context.Context) error {
 // carryOut moves AWSCURRENT. Right before that, it reads the secret again and calls allowed, which
 // may refuse the move.
 func (m *move) carryOut(ctx context.Context, allowed func(*managed.Secret) error) error {
-	m.Tell.Doing("removing its marks")
+	m.Progress.Doing("removing its marks")
 	err := m.removeMarks(ctx)
 	if err == nil {
-		m.Tell.Doing("logging in with its key again")
+		m.Progress.Doing("logging in with its key again")
 		err = m.logIn(ctx)
 	}
 	if err == nil {
@@ -152,7 +153,7 @@ func (m *move) carryOut(ctx context.Context, allowed func(*managed.Secret) error
 		err = allowed(m.secret)
 	}
 	if err == nil {
-		m.Tell.Doing("moving AWSCURRENT")
+		m.Progress.Doing("moving AWSCURRENT")
 		m.moved, err = m.cutOver(ctx, m.secret, m.target.ID, m.from.ID)
 	}
 	if err == nil && !m.moved {
@@ -161,11 +162,11 @@ func (m *move) carryOut(ctx context.Context, allowed func(*managed.Secret) error
 	if err != nil {
 		return left(err, "AWSCURRENT was not moved; to see what is current: quilt-rotate status "+m.secret.Name)
 	}
-	m.Tell.Tell(terminal.Done, "moved AWSCURRENT to the version "+short(m.target.ID), "")
+	m.Progress.Report(terminal.Done, "moved AWSCURRENT to the version "+short(m.target.ID), "")
 	ctx, cancel := ending(ctx)
 	defer cancel()
 	if err := m.removeMarks(ctx); err != nil { // the next sweep removes them
-		m.Tell.Tell(terminal.Noted, "a superseded mark stays on the version until the next sweep", "")
+		m.Progress.Report(terminal.Noted, "a superseded mark stays on the version until the next sweep", "")
 	}
 	return seeCurrent(ctx, m.registry, m.secret, m.value.Key())
 }

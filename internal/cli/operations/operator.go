@@ -25,18 +25,18 @@ import (
 	"quilt-rotate/internal/terminal"
 )
 
-// Teller reports the progress of an operation. terminal.Progress implements it.
-type Teller interface {
+// Progress reports the progress of an operation. terminal.Progress implements it.
+type Progress interface {
 	Doing(what string)
-	Tell(mark terminal.Mark, what, detail string)
-	Say(lines ...string)
+	Report(mark terminal.Mark, what, detail string)
+	Print(lines ...string)
 }
 
 // Operator carries out operations.
 type Operator struct {
-	Cloud *awsclient.Cloud
-	Tell  Teller
-	Place string // the secret and its registry, which each question names; "": not known
+	Cloud    *awsclient.Cloud
+	Progress Progress
+	Place    string // the secret and its registry, which each question names; "": not known
 	// Confirm asks before a change that cannot be undone. It fails unless the user types the word.
 	Confirm func(ctx context.Context, what, word string) error
 	// Poll is the time between two reads of a state that AWS changes. Default: 1 second.

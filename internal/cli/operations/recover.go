@@ -125,24 +125,24 @@ func (v *recovery) diagnose(ctx context.Context) (_ KeyIn, ended bool, err error
 	value, err := v.installation.value(ctx, current.ID)
 	if holdsNoKey(err) {
 		v.reason = err
-		v.Tell.Tell(terminal.Failed, "the current value holds no key", err.Error())
+		v.Progress.Report(terminal.Failed, "the current value holds no key", err.Error())
 		return KeyIn{}, false, nil
 	}
 	if err != nil {
 		return KeyIn{}, false, err
 	}
 	v.value = &value
-	v.Tell.Doing("logging in with the current key")
+	v.Progress.Doing("logging in with the current key")
 	p, err := logIn(ctx, v.registry, value.Key(), current.Key())
 	switch {
 	case quilt.RefusesLogin(err):
-		v.Tell.Tell(terminal.Failed, "the registry refuses the current key", value.Key().Fingerprint())
+		v.Progress.Report(terminal.Failed, "the registry refuses the current key", value.Key().Fingerprint())
 		v.handedOver, err = v.Operator.handedOver(ctx, s, current.ID)
 		return KeyIn{}, false, err
 	case err != nil:
 		return KeyIn{}, false, err
 	case !v.Replace:
-		v.Tell.Tell(terminal.Done, "the current key logs in: nothing was changed", p.Email)
+		v.Progress.Report(terminal.Done, "the current key logs in: nothing was changed", p.Email)
 		return keyIn(s, Works, current.ID, value.Key(), p), true, nil
 	}
 	if v.knownOwner = p.Email; v.confirmed {
@@ -162,7 +162,7 @@ func (v *recovery) replace(ctx context.Context) (KeyIn, error) {
 	if !ok || k.secret.Equal(v.value.Key()) {
 		return v.new(ctx)
 	}
-	v.Tell.Tell(terminal.Noted, "continuing with the key that an interrupted run stored", k.id)
+	v.Progress.Report(terminal.Noted, "continuing with the key that an interrupted run stored", k.id)
 	p, err := v.install(ctx, &k)
 	done, _, err := v.ended(ctx, Resumed, &k, p, err)
 	return done, err
@@ -175,15 +175,16 @@ func (v *recovery) older(ctx context.Context) (_ KeyIn, found bool, err error) {
 	for _, target := range v.candidates() {
 		m, err := v.newMove(ctx, v.secret, v.registry, v.current, target)
 		if isUseless(err) {
-			v.Tell.Tell(terminal.Noted, "the version "+short(target.ID)+" has no key that logs in", "")
+			v.Progress.Report(terminal.Noted, "the version "+short(target.ID)+" has no key that logs in", "")
 			continue
 		}
 		if err != nil {
 			return KeyIn{}, false, left(err, "nothing was changed")
 		}
 		if owner := v.settings.Owner; owner != "" && !quilt.SameUser(owner, m.proven.Email) {
-			v.Tell.Tell(terminal.Noted, "the key of the version "+short(target.ID)+" is not used, because it belongs "+
-				"to another user", m.proven.Email)
+			v.Progress.Report(terminal.Noted,
+				"the key of the version "+short(target.ID)+" is not used, because it belongs to another user",
+				m.proven.Email)
 			continue
 		}
 		if best == nil || v.value != nil && m.created().After(best.created()) {
@@ -248,8 +249,8 @@ func (v *recovery) use(ctx context.Context, m *move) (KeyIn, error) {
 	}
 	same := v.value != nil && v.value.SameButKey(m.value)
 	if v.value != nil && !same && id != "" {
-		v.Tell.Tell(terminal.Done, "the key of the version "+short(m.target.ID)+" logs in: storing it in the current "+
-			"value", key.Fingerprint())
+		v.Progress.Report(terminal.Done,
+			"the key of the version "+short(m.target.ID)+" logs in: storing it in the current value", key.Fingerprint())
 		if err := m.removeMarks(ctx); err != nil {
 			return KeyIn{}, v.left(err)
 		}
@@ -302,13 +303,13 @@ func (v *recovery) creator(ctx context.Context) (session *quilt.Session, by stri
 		if ctx.Err() != nil {
 			return nil, "", err
 		}
-		v.Tell.Tell(terminal.Warned, "the issuing credential cannot create the key", err.Error())
+		v.Progress.Report(terminal.Warned, "the issuing credential cannot create the key", err.Error())
 	}
 	session, me, err := v.LogIn(ctx, v.registry)
 	if err != nil {
 		return nil, "", err
 	}
-	v.Tell.Tell(terminal.Done, "logged in at "+v.registry.Host(), me.Email)
+	v.Progress.Report(terminal.Done, "logged in at "+v.registry.Host(), me.Email)
 	account, err := session.Account(ctx)
 	if err != nil {
 		return nil, "", err
@@ -317,7 +318,7 @@ func (v *recovery) creator(ctx context.Context) (session *quilt.Session, by stri
 }
 
 func (v *recovery) byIssuer(ctx context.Context) (*quilt.Session, error) {
-	v.Tell.Doing("logging in with the issuing credential")
+	v.Progress.Doing("logging in with the issuing credential")
 	value, err := v.Cloud.Vault.ReadCurrent(ctx, v.settings.Issuer)
 	if err != nil {
 		return nil, err
@@ -339,7 +340,7 @@ func (v *recovery) byIssuer(ctx context.Context) (*quilt.Session, error) {
 		return nil, cmp.Or(err, errors.New("it is not known whether the current key still works: "+why))
 	}
 	v.owner = account.Email
-	v.Tell.Tell(terminal.Done, "logged in with the issuing credential", account.Email)
+	v.Progress.Report(terminal.Done, "logged in with the issuing credential", account.Email)
 	return session.Session, nil
 }
 
@@ -428,7 +429,7 @@ func (v *recovery) warned(ctx context.Context, done KeyIn) (KeyIn, error) {
 			"to see the result: quilt-rotate status "+v.secret.Name)
 	}
 	if _, underWay := waiting(v.secret); underWay {
-		v.Tell.Tell(terminal.Warned, "a rotation is under way or stuck", "if it does not end soon: quilt-rotate "+
+		v.Progress.Report(terminal.Warned, "a rotation is under way or stuck", "if it does not end soon: quilt-rotate "+
 			"unstick "+v.secret.Name)
 	}
 	return done, nil

@@ -172,7 +172,7 @@ func ourLabels(v vault.Version) []string {
 // logIn finds a login that can list the keys: the current key, or the issuing credential, or a
 // person, who is the owner of the keys or an administrator.
 func (r *retirement) logIn(ctx context.Context) error {
-	r.Tell.Doing("logging in")
+	r.Progress.Doing("logging in")
 	e := &emergency{Operator: r.Operator, secret: r.secret, options: EmergencyOptions{Registry: r.options.Registry}}
 	var account quilt.Account
 	var err error
@@ -205,8 +205,8 @@ func (r *retirement) asPerson(ctx context.Context) (*quilt.Session, error) {
 			return nil, err
 		}
 	}
-	r.Tell.Tell(terminal.Noted, "the current key cannot list the keys, so their user or an administrator must log in",
-		"")
+	r.Progress.Report(terminal.Noted,
+		"the current key cannot list the keys, so their user or an administrator must log in", "")
 	session, _, err := r.options.LogIn(ctx, r.options.Registry)
 	return session, err
 }
@@ -229,7 +229,7 @@ func (r *retirement) isMarked(name string) bool {
 // values of all versions with a label, the keys of key labels if the value cannot be used, and keys
 // that no version holds but whose names have the secret's mark.
 func (r *retirement) look(ctx context.Context) ([]RetiredKey, error) {
-	r.Tell.Doing("checking the secret's keys")
+	r.Progress.Doing("checking the secret's keys")
 	if err := r.secret.Look(ctx); err != nil {
 		return nil, err
 	}
@@ -328,7 +328,7 @@ func infoOf(k quilt.APIKey) revocation.KeyInfo { return proof{row: &k}.info(apik
 // readOthers reads the other managed secrets, because their consumers may use the same keys. It
 // reads all of them the first time, and after that only the secrets that may hold one of the keys.
 func (r *retirement) readOthers(ctx context.Context, list []RetiredKey) (*managed.Holders, error) {
-	r.Tell.Doing("reading the other managed secrets")
+	r.Progress.Doing("reading the other managed secrets")
 	var keys []apikey.Key
 	for _, k := range list {
 		keys = append(keys, k.key)
@@ -419,11 +419,11 @@ func (r *retirement) show() {
 		}
 		switch k.Fate {
 		case FateLeft:
-			r.Tell.Tell(terminal.Warned, "will not revoke "+name+": "+k.Why, used)
+			r.Progress.Report(terminal.Warned, "will not revoke "+name+": "+k.Why, used)
 		case FateInvalid:
-			r.Tell.Tell(terminal.Noted, name+" no longer works", "")
+			r.Progress.Report(terminal.Noted, name+" no longer works", "")
 		default:
-			r.Tell.Tell(terminal.Later, "will revoke "+name, used)
+			r.Progress.Report(terminal.Later, "will revoke "+name, used)
 		}
 	}
 }
@@ -493,7 +493,7 @@ func (r *retirement) stopRotation(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.Tell.Tell(terminal.Done, "rotation is off", "")
+	r.Progress.Report(terminal.Done, "rotation is off", "")
 	return nil
 }
 
@@ -505,12 +505,12 @@ func (r *retirement) revoke(ctx context.Context) error {
 			if k.Fate != FateToRevoke || k.Current != current {
 				continue
 			}
-			r.Tell.Doing("revoking " + k.name())
+			r.Progress.Doing("revoking " + k.name())
 			if err := r.RevokeKey(ctx, r.revocation(k)); err != nil {
 				return err
 			}
 			k.Fate = FateRevoked
-			r.Tell.Tell(terminal.Done, "revoked "+k.name(), "")
+			r.Progress.Report(terminal.Done, "revoked "+k.name(), "")
 		}
 	}
 	return nil
@@ -547,7 +547,7 @@ func (r *retirement) release(ctx context.Context) error {
 			return err
 		}
 	}
-	r.Tell.Tell(terminal.Done, fmt.Sprintf("removed labels: %d; removed tags: %d", removed, len(names)), "")
+	r.Progress.Report(terminal.Done, fmt.Sprintf("removed labels: %d; removed tags: %d", removed, len(names)), "")
 	r.result.Complete = true
 	return r.secret.Look(ctx)
 }

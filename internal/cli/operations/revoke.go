@@ -44,9 +44,9 @@ type RevokeOptions struct {
 // it takes changes since then into account.
 func (d *Operator) Revoke(ctx context.Context, s *managed.Secret, o RevokeOptions) (Revoked, error) {
 	if o.DryRun || o.Ask {
-		d.Tell.Doing("planning a sweep")
+		d.Progress.Doing("planning a sweep")
 		plan, err := s.Sweep(ctx, true)
-		d.Tell.Doing("")
+		d.Progress.Doing("")
 		if err != nil {
 			return revokedOf(s, plan, true), left(err, "nothing was changed")
 		}
@@ -61,9 +61,9 @@ func (d *Operator) Revoke(ctx context.Context, s *managed.Secret, o RevokeOption
 			return revokedOf(s, plan, true), left(err, "nothing was changed")
 		}
 	}
-	d.Tell.Doing("sweeping")
+	d.Progress.Doing("sweeping")
 	result, err := s.Sweep(ctx, false)
-	d.Tell.Doing("")
+	d.Progress.Doing("")
 	r := revokedOf(s, result, false)
 	if failed, ok := errors.AsType[*awsclient.FunctionError](err); ok {
 		r.Secret, r.ARN, r.Failed = s.Name, s.ARN, &revocation.Failure{ErrorType: failed.Type, Error: failed.Message}

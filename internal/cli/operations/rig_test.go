@@ -55,7 +55,7 @@ func newOperator(t testing.TB, r *sandboxtest.Rig) *operator {
 	return &operator{
 		ctx: context.Background(),
 		Operator: &operations.Operator{
-			Cloud: c, Tell: output, Confirm: func(context.Context, string, string) error { return nil },
+			Cloud: c, Progress: output, Confirm: func(context.Context, string, string) error { return nil },
 			Poll: time.Millisecond, NewKeyWait: r.NewKeyWait,
 		},
 		process: p, registry: registry, output: output,
@@ -121,11 +121,11 @@ type transcript struct {
 
 func (t *transcript) Doing(string) {}
 
-func (t *transcript) Tell(mark terminal.Mark, what, detail string) {
-	t.Say(fmt.Sprintf("%d %s  %s", mark, what, detail))
+func (t *transcript) Report(mark terminal.Mark, what, detail string) {
+	t.Print(fmt.Sprintf("%d %s  %s", mark, what, detail))
 }
 
-func (t *transcript) Say(lines ...string) {
+func (t *transcript) Print(lines ...string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.lines = append(t.lines, lines...)

@@ -160,7 +160,7 @@ func (m *move) result(ctx context.Context, failed error) (RolledBack, error) {
 	defer cancel()
 	s := m.secret
 	if err := s.Look(ctx); err != nil && failed == nil { // the rollback itself succeeded
-		m.Tell.Tell(terminal.Warned, "AWSCURRENT was moved, but then the secret could not be described",
+		m.Progress.Report(terminal.Warned, "AWSCURRENT was moved, but then the secret could not be described",
 			awsclient.Explain(err).Error())
 	}
 	current, _ := s.Holder(vault.Current)

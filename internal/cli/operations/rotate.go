@@ -77,7 +77,7 @@ func (d *Operator) followOther(ctx context.Context, s *managed.Secret, patience 
 	if s.Now.Sub(u.LastSign) > f.Timeout+stepMargin {
 		return Rotated{}, refused
 	}
-	d.Tell.Tell(terminal.Noted, "another rotation is under way: following it; no second rotation was started",
+	d.Progress.Report(terminal.Noted, "another rotation is under way: following it; no second rotation was started",
 		"version "+pending.ID)
 	other := &follower{since: u.Since, lastSign: u.LastSign, longest: f.Timeout + stepMargin}
 	return d.follow(ctx, s, f, patience, other, Rotated{Secret: s.Name, ARN: s.ARN, VersionID: pending.ID,
@@ -107,7 +107,7 @@ func (d *Operator) rotate(ctx context.Context, s *managed.Secret, patience Patie
 				status.FreeLabels(s.Name, status.FromLabels(s.Secret), false))
 	}
 	r := Rotated{Secret: s.Name, ARN: s.ARN, VersionID: uuid.NewString(), Steps: []Step{}}
-	d.Tell.Doing("starting a rotation")
+	d.Progress.Doing("starting a rotation")
 	began := time.Now()
 	if _, err := d.Cloud.Rotate(ctx, s.ARN, r.VersionID); err != nil {
 		if errors.Is(err, awsclient.ErrRotationUnderWay) {
@@ -170,7 +170,7 @@ var steps = []string{"createSecret", "setSecret", "testSecret", "finishSecret"}
 
 func (f *follower) follow(ctx context.Context) error {
 	for {
-		f.Tell.Doing(f.next())
+		f.Progress.Doing(f.next())
 		f.readLog(ctx) // first, so that the labels are at least as new as the log
 		if err := f.secret.Look(ctx); err != nil {
 			return err
@@ -213,7 +213,7 @@ func (f *follower) readLog(ctx context.Context) {
 	if err != nil {
 		if ctx.Err() == nil {
 			f.noLog = true
-			f.Tell.Tell(terminal.Warned, "the function's log cannot be read, so its steps are not shown",
+			f.Progress.Report(terminal.Warned, "the function's log cannot be read, so its steps are not shown",
 				awsclient.Explain(err).Error())
 		}
 		return
@@ -231,12 +231,12 @@ func (f *follower) show(r awsclient.LogRecord) {
 	name, took := fmt.Sprintf("%-12s", r.Step), fmt.Sprintf("%4d ms", step.DurationMs)
 	if r.ErrorType != "" {
 		f.failed = time.Now()
-		f.Tell.Tell(terminal.Failed, name, fmt.Sprintf("%s: %s", r.ErrorType, r.Error))
+		f.Progress.Report(terminal.Failed, name, fmt.Sprintf("%s: %s", r.ErrorType, r.Error))
 		return
 	}
 	f.failed = time.Time{}
 	f.stepped = append(f.stepped, r.Step)
-	f.Tell.Tell(terminal.Done, name, took)
+	f.Progress.Report(terminal.Done, name, took)
 }
 
 // errNotEnded reports that the time to wait for a rotation is over.

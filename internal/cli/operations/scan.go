@@ -22,7 +22,7 @@ func (d *Operator) startScan(ctx context.Context) *scan {
 		defer close(s.done)
 		s.holders, s.err = managed.Scan(ctx, d.Cloud, func(done, total int) {
 			if s.awaited.Load() {
-				d.Tell.Doing(fmt.Sprintf("reading the managed secrets: %d of %d", done, total))
+				d.Progress.Doing(fmt.Sprintf("reading the managed secrets: %d of %d", done, total))
 			}
 		})
 	}()

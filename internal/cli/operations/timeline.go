@@ -18,7 +18,7 @@ type Moment struct {
 
 // A timeline reports each event with its time, and stores it for the result.
 type timeline struct {
-	Teller
+	Progress
 	began   time.Time
 	moments []Moment
 }
@@ -26,10 +26,10 @@ type timeline struct {
 var outcomes = map[terminal.Mark]string{terminal.Done: "done", terminal.Failed: "failed", terminal.Warned: "warning",
 	terminal.Noted: "noted", terminal.Later: "later"}
 
-// Tell reports an event with the time of day and the time since the start.
-func (t *timeline) Tell(mark terminal.Mark, what, detail string) {
+// Report reports an event with the time of day and the time since the start.
+func (t *timeline) Report(mark terminal.Mark, what, detail string) {
 	now := time.Now().UTC()
 	after := int(now.Sub(t.began).Seconds())
 	t.moments = append(t.moments, Moment{now, after, outcomes[mark], what, detail})
-	t.Teller.Tell(mark, fmt.Sprintf("%s +%02d:%02d  %s", now.Format("15:04:05Z"), after/60, after%60, what), detail)
+	t.Progress.Report(mark, fmt.Sprintf("%s +%02d:%02d  %s", now.Format("15:04:05Z"), after/60, after%60, what), detail)
 }

@@ -148,7 +148,7 @@ func (x *adoption) switchOn(ctx context.Context, plan *rotationPlan) error {
 		return err
 	})
 	if err == nil {
-		x.Tell.Tell(terminal.Done, "turned rotation on: "+plan.rules.Schedule, "by "+plan.function.Name)
+		x.Progress.Report(terminal.Done, "turned rotation on: "+plan.rules.Schedule, "by "+plan.function.Name)
 	}
 	return err
 }

@@ -72,11 +72,11 @@ func (d *Operator) Unstick(ctx context.Context, s *managed.Secret, o UnstickOpti
 	u.VersionID, u.KeyID = pending.ID, pending.Key()
 	f, err := s.RotateFunction(ctx)
 	if err != nil {
-		d.Tell.Tell(terminal.Warned, "the rotation function cannot be read, so its time limit is assumed to be "+
+		d.Progress.Report(terminal.Warned, "the rotation function cannot be read, so its time limit is assumed to be "+
 			terminal.About(longestLambda), awsclient.Explain(err).Error())
 		f = awsclient.Function{Timeout: longestLambda}
 	}
-	d.Tell.Doing("examining the rotation")
+	d.Progress.Doing("examining the rotation")
 	if err := d.examine(ctx, s, f, o.Registry, &u); err != nil {
 		return u, left(err, "nothing was changed")
 	}
@@ -145,7 +145,7 @@ func (d *Operator) lastSign(ctx context.Context, s *managed.Secret, f awsclient.
 func (d *Operator) readLog(ctx context.Context, f awsclient.Function, u *Unstuck) {
 	records, err := d.Cloud.RotationLog(ctx, f, u.VersionID, u.Since.Add(-time.Minute))
 	if err != nil {
-		d.Tell.Tell(terminal.Warned, "the function's log cannot be read, so its last error is not known",
+		d.Progress.Report(terminal.Warned, "the function's log cannot be read, so its last error is not known",
 			awsclient.Explain(err).Error())
 		return
 	}
@@ -173,7 +173,7 @@ func (d *Operator) comparePending(ctx context.Context, s *managed.Secret, u *Uns
 		return apikey.Key{}, err
 	case err != nil: // the caller may not use the KMS key; AWSPENDING can still be removed
 		u.Holds = HoldsUnknown
-		d.Tell.Tell(terminal.Warned, "the pending value cannot be read", awsclient.Explain(err).Error())
+		d.Progress.Report(terminal.Warned, "the pending value cannot be read", awsclient.Explain(err).Error())
 		return apikey.Key{}, nil
 	}
 	pending, err := apikey.ParseValue(raw, s.Tags[apikey.FieldTag])
@@ -195,7 +195,7 @@ func (d *Operator) comparePending(ctx context.Context, s *managed.Secret, u *Uns
 
 // explain reports what was found.
 func (d *Operator) explain(s *managed.Secret, u Unstuck) {
-	d.Tell.Tell(terminal.Warned, "AWSPENDING is on the version "+u.VersionID,
+	d.Progress.Report(terminal.Warned, "AWSPENDING is on the version "+u.VersionID,
 		"for "+terminal.About(max(0, s.Now.Sub(u.Since))))
 	holds := map[Held]string{
 		HoldsNothing: "the version has no value: createSecret stored none",
@@ -208,22 +208,22 @@ func (d *Operator) explain(s *managed.Secret, u Unstuck) {
 	if u.KeyID != "" {
 		detail = "key " + u.KeyID
 	}
-	d.Tell.Tell(terminal.Noted, holds, detail)
+	d.Progress.Report(terminal.Noted, holds, detail)
 	switch u.Key {
 	case KeyLogsIn:
-		d.Tell.Tell(terminal.Noted, "its key logs in", u.KeyOwner)
+		d.Progress.Report(terminal.Noted, "its key logs in", u.KeyOwner)
 	case KeyRefused:
-		d.Tell.Tell(terminal.Failed, "the registry refuses its key: it may have expired or been revoked", "")
+		d.Progress.Report(terminal.Failed, "the registry refuses its key: it may have expired or been revoked", "")
 	case KeyUnknown:
-		d.Tell.Tell(terminal.Warned, "it is not known whether its key logs in", "the registry gave no answer")
+		d.Progress.Report(terminal.Warned, "it is not known whether its key logs in", "the registry gave no answer")
 	}
 	if u.Edited {
-		d.Tell.Tell(terminal.Failed, "the pending value differs from the current value in more than the key",
+		d.Progress.Report(terminal.Failed, "the pending value differs from the current value in more than the key",
 			"somebody edited the secret during the rotation")
 	}
 	if u.LastError != nil {
-		d.Tell.Tell(terminal.Failed, "last error, in "+u.LastError.Name, strings.TrimSpace(u.LastError.ErrorType+": "+
-			u.LastError.Error))
+		d.Progress.Report(terminal.Failed,
+			"last error, in "+u.LastError.Name, strings.TrimSpace(u.LastError.ErrorType+": "+u.LastError.Error))
 	}
 }
 
@@ -236,7 +236,7 @@ func (d *Operator) awaitSteps(ctx context.Context, s *managed.Secret, u Unstuck,
 		if remaining <= 0 {
 			return false, nil
 		}
-		d.Tell.Doing(fmt.Sprintf("a step may still run: waiting until %s",
+		d.Progress.Doing(fmt.Sprintf("a step may still run: waiting until %s",
 			s.Now.Add(remaining).UTC().Format("15:04:05 UTC")))
 		if err := d.sleep(ctx); err != nil {
 			return false, err

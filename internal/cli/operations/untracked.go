@@ -28,7 +28,7 @@ type UntrackedKey struct {
 // listUntracked lists the user's keys that no managed secret holds. Somebody may have created them
 // with the leaked key. It changes nothing.
 func (e *emergency) listUntracked(ctx context.Context) error {
-	e.Tell.Doing("listing the other keys of the user")
+	e.Progress.Doing("listing the other keys of the user")
 	var account quilt.Account
 	others, err := e.scan.result(ctx)
 	if err == nil {
@@ -44,8 +44,9 @@ func (e *emergency) listUntracked(ctx context.Context) error {
 		return ctx.Err()
 	}
 	if err != nil {
-		e.Tell.Tell(terminal.Warned, "the other keys of the user could not be listed; whoever had the leaked key "+
-			"could have created more", awsclient.Explain(err).Error())
+		e.Progress.Report(terminal.Warned,
+			"the other keys of the user could not be listed; whoever had the leaked key could have created more",
+			awsclient.Explain(err).Error())
 		return nil
 	}
 	e.untracked(ctx, account.Keys, others)
@@ -75,13 +76,13 @@ func (e *emergency) untracked(ctx context.Context, keys []quilt.APIKey, others *
 	slices.SortStableFunc(e.result.Untracked, func(a, b UntrackedKey) int { return b.CreatedAt.Compare(a.CreatedAt) })
 	e.result.UntrackedKnown = true
 	for _, u := range others.Unread {
-		e.Tell.Tell(terminal.Warned, "the secret "+u.Secret+" could not be read: it may hold some of these keys",
+		e.Progress.Report(terminal.Warned, "the secret "+u.Secret+" could not be read: it may hold some of these keys",
 			awsclient.Explain(u.Err).Error())
 	}
 	if n := len(e.result.Untracked); n == 0 {
-		e.Tell.Tell(terminal.Done, "the user has no other key that no managed secret holds", "")
+		e.Progress.Report(terminal.Done, "the user has no other key that no managed secret holds", "")
 	} else {
-		e.Tell.Tell(terminal.Warned, fmt.Sprintf("keys of the user that no managed secret holds: %d", n),
+		e.Progress.Report(terminal.Warned, fmt.Sprintf("keys of the user that no managed secret holds: %d", n),
 			"whoever had the leaked key could have created them")
 	}
 }
