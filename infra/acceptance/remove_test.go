@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"slices"
 	"strings"
@@ -15,12 +16,11 @@ import (
 
 // whole goes through the parts of a life up to the last one, as the program does, and then removes
 // everything.
-func (w *world) whole(signals <-chan os.Signal, last string) (r *report, output string) {
+func (w *world) whole(living, removing context.Context, last string) (r *report, output string) {
 	w.t.Helper()
 	text := &bytes.Buffer{}
 	w.run.out = text
 	end := slices.IndexFunc(parts, func(p part) bool { return p.name == last })
-	living, removing := phases(signals)
 	r = w.throwaway.whole(living, removing, w.registry, options{patience: w.patience, wait: w.wait}, parts[:end+1])
 	return r, text.String()
 }
@@ -63,9 +63,10 @@ func TestCtrlCRemovesEverything(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, sandbox.Options{})
 			w.turnOn()
-			signals := make(chan os.Signal, 1)
-			w.at(at[0], at[1], func() { signals <- os.Interrupt })
-			r, output := w.whole(signals, part)
+			signals := make(chan os.Signal)
+			living, removing := phases(signals)
+			w.at(at[0], at[1], func() { signals <- os.Interrupt; <-living.Done() })
+			r, output := w.whole(living, removing, part)
 			if last := r.Life[len(r.Life)-1]; last.Part != part || last.Detail != "interrupted" {
 				t.Errorf("the life ended with %+v", last)
 			}
@@ -82,12 +83,14 @@ func TestASecondCtrlCSaysWhatIsLeft(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sandbox.Options{})
 	w.turnOn()
-	signals := make(chan os.Signal, 2)
+	signals := make(chan os.Signal)
+	living, removing := phases(signals)
 	w.at("PutSecretValue", "rotate", func() {
+		w.at("TagResource", "", func() { signals <- os.Interrupt; <-removing.Done() })
 		signals <- os.Interrupt
-		w.at("TagResource", "", func() { signals <- os.Interrupt })
+		<-living.Done()
 	})
-	r, output := w.whole(signals, "a rotation")
+	r, output := w.whole(living, removing, "a rotation")
 	for _, want := range []string{"left: the secret " + w.service() + ", whose keys may still be valid",
 		"left: the stack " + w.name, "REMOVE=" + w.name} {
 		if !strings.Contains(output, want) {
