@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// An Event is one entry of the audit trail, in the shape that the platform documents. Secrets are
-// "***" in it.
+// An Event is an entry of the audit trail, in the format that the platform documents. It shows
+// "***" in place of a secret.
 type Event struct {
 	EventVersion        string         `json:"eventVersion"`
 	EventTime           time.Time      `json:"eventTime"`
@@ -17,7 +17,7 @@ type Event struct {
 	EventName           string         `json:"eventName"`
 	UserAgent           string         `json:"userAgent"`
 	SourceIPAddress     string         `json:"sourceIPAddress"`
-	UserIdentity        *Identity      `json:"userIdentity"` // nil when the login failed
+	UserIdentity        *Identity      `json:"userIdentity"` // nil if the login failed
 	RequestID           string         `json:"requestID"`
 	RequestParameters   map[string]any `json:"requestParameters"`
 	ResponseElements    map[string]any `json:"responseElements"`
@@ -26,7 +26,7 @@ type Event struct {
 	AdditionalEventData map[string]any `json:"additionalEventData"`
 }
 
-// An Identity is who an event was caused by.
+// An Identity is the user who caused an event.
 type Identity struct {
 	Type           string          `json:"type"`
 	ID             int             `json:"id"`
@@ -41,12 +41,13 @@ type Identity struct {
 	SessionContext *SessionContext `json:"sessionContext,omitempty"`
 }
 
-// A SessionContext says how the user was logged in.
+// A SessionContext describes how the user logged in.
 type SessionContext struct {
 	Auth Auth `json:"auth"`
 }
 
-// Auth is "interactive", or "api_key" with what identifies the key.
+// Auth is the type of the login: "interactive", or "api_key" with the id, name and fingerprint of
+// the key.
 type Auth struct {
 	Type           string `json:"type"`
 	KeyID          string `json:"keyId,omitempty"`
@@ -54,12 +55,12 @@ type Auth struct {
 	KeyFingerprint string `json:"keyFingerprint,omitempty"`
 }
 
-// identity is the user as an event names it; through is nil for an interactive login. It needs the
-// lock.
-func (u *user) identity(through *APIKey) *Identity {
+// identity returns the user for an event. login is the key that the user logged in with, or nil for
+// an interactive login. The caller must hold the lock.
+func (u *user) identity(login *APIKey) *Identity {
 	auth := Auth{Type: "interactive"}
-	if through != nil {
-		auth = Auth{Type: "api_key", KeyID: through.ID, KeyName: through.Name, KeyFingerprint: through.Fingerprint}
+	if login != nil {
+		auth = Auth{Type: "api_key", KeyID: login.ID, KeyName: login.Name, KeyFingerprint: login.Fingerprint}
 	}
 	return &Identity{
 		Type: "QuiltUser", ID: u.id, UserName: u.Name, Email: u.Email, IsAdmin: u.Admin, IsActive: u.active,
@@ -73,7 +74,8 @@ func (e Event) failed(p *problem) Event {
 	return e
 }
 
-// record completes an event with what all events of a request share. It needs the lock.
+// record adds the fields that all events of a request share, and appends the event to the audit
+// trail. The caller must hold the lock.
 func (c *call) record(e Event) {
 	e.EventVersion, e.EventSource, e.EventType = "1.0", "QuiltServer", "QuiltApiCall"
 	e.EventTime, e.EventID, e.RequestID = c.now, rand.Text(), c.requestID
@@ -81,7 +83,7 @@ func (c *call) record(e Event) {
 	c.registry.events = append(c.registry.events, e)
 }
 
-// Audit returns the audit trail, oldest first. The maps in it are to be read only.
+// Audit returns the audit trail, oldest event first. The caller must not change the maps in it.
 func (r *Registry) Audit() []Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -6,9 +6,8 @@ import (
 	"testing"
 )
 
-func TestAuditTellsWhoDidWhatWithWhichKey(t *testing.T) {
-	// Protects the trail that the runbook's queries read: event names, the key that acted, and no
-	// secret anywhere.
+func TestAuditEventsShowTheUserAndTheKey(t *testing.T) {
+	// The queries in the runbook read the event names and the keys. No event may contain a secret.
 	s := start(t)
 	keyID, secret := s.MintKey(bob, "worker", 90)
 	k := s.create(secret, "next", 30)
@@ -19,25 +18,25 @@ func TestAuditTellsWhoDidWhatWithWhichKey(t *testing.T) {
 
 	events := s.Audit()
 	if len(events) != 7 {
-		t.Fatalf("%d events, want 7: %v", len(events), events)
+		t.Fatalf("got %d events, want 7: %v", len(events), events)
 	}
 	var got []string
 	for _, e := range events {
 		got = append(got, e.EventName+" "+e.UserIdentity.UserName+" "+e.UserIdentity.SessionContext.Auth.Type)
 		if e.EventSource != "QuiltServer" || e.EventType != "QuiltApiCall" || e.EventID == "" || e.RequestID == "" ||
 			e.SourceIPAddress != "127.0.0.1" {
-			t.Errorf("the event is %+v", e)
+			t.Errorf("got the event %+v", e)
 		}
 	}
 	want := "APIKeys.Create bob api_key, APIKeys.Revoke bob api_key, Auth.Login bob interactive, APIKeys.Create bob " +
 		"interactive, APIKeys.Revoke bob api_key, Auth.Login ann interactive, APIKeys.Admin.Revoke ann interactive"
 	if all := strings.Join(got, ", "); all != want {
-		t.Errorf("events are %s\nwant %s", all, want)
+		t.Errorf("got the events %s\nwant %s", all, want)
 	}
 	create := events[0]
 	if auth := create.UserIdentity.SessionContext.Auth; auth.KeyID != keyID || auth.KeyName != "worker" ||
 		auth.KeyFingerprint == "" {
-		t.Errorf("the acting key is %+v", auth)
+		t.Errorf("got the key %+v, want %s", auth, keyID)
 	}
 	text, err := json.Marshal(events)
 	if err != nil {
@@ -45,7 +44,7 @@ func TestAuditTellsWhoDidWhatWithWhichKey(t *testing.T) {
 	}
 	for _, hidden := range []string{secret, k.Secret, third.Secret, "secret of bob"} {
 		if strings.Contains(string(text), hidden) {
-			t.Error("the trail shows a secret")
+			t.Error("the audit trail contains a secret")
 		}
 	}
 	for _, part := range []string{
@@ -54,17 +53,16 @@ func TestAuditTellsWhoDidWhatWithWhichKey(t *testing.T) {
 		`"graphql_path":"Mutation.apiKeyCreate"`,
 	} {
 		if !strings.Contains(string(text), part) {
-			t.Errorf("the trail lacks %s: %s", part, text)
+			t.Errorf("the audit trail does not contain %s: %s", part, text)
 		}
 	}
 	if p := events[4].RequestParameters; p["secret"] != "***" || p["id"] != nil {
-		t.Errorf("the revoke by secret has parameters %v", p)
+		t.Errorf("the revocation by secret has the parameters %v", p)
 	}
 }
 
-func TestAuditKeepsFailedKeyLoginsOnly(t *testing.T) {
-	// Protects the codes that tell a dead key from a dead user; a login that succeeds leaves
-	// nothing.
+func TestAuditRecordsOnlyFailedKeyLogins(t *testing.T) {
+	// The error code says whether the key or its user is not valid.
 	s := start(t)
 	_, good := s.MintKey(bob, "good", 90)
 	_, expired := s.MintKey(bob, "expired", 0)
@@ -78,24 +76,24 @@ func TestAuditKeepsFailedKeyLoginsOnly(t *testing.T) {
 	codes := []string{"INVALID", "EXPIRED", "USER_INACTIVE"}
 	events := s.Audit()
 	if len(events) != len(codes) {
-		t.Fatalf("%d events, want %d", len(events), len(codes))
+		t.Fatalf("got %d events, want %d", len(events), len(codes))
 	}
 	for i, e := range events {
 		if e.EventName != "Auth.APIKey" || e.ErrorCode != codes[i] || e.UserIdentity != nil {
-			t.Errorf("event %d is %s %s of %v, want %s", i, e.EventName, e.ErrorCode, e.UserIdentity, codes[i])
+			t.Errorf("event %d: got %s %s of %v, want Auth.APIKey %s", i, e.EventName, e.ErrorCode,
+				e.UserIdentity, codes[i])
 		}
 	}
 	if got := events[0].RequestParameters["fingerprint"]; got != "qk_..." {
-		t.Errorf("a short secret is shown as %v", got)
+		t.Errorf("the fingerprint of a short secret is %v, want qk_...", got)
 	}
 	k, _ := s.KeyBySecret(expired)
 	if got := events[1].RequestParameters["fingerprint"]; got != k.Fingerprint {
-		t.Errorf("the fingerprint is %v, want %s", got, k.Fingerprint)
+		t.Errorf("got the fingerprint %v, want %s", got, k.Fingerprint)
 	}
 }
 
-func TestAuditKeepsRefusedMutationsAndLogins(t *testing.T) {
-	// Protects an operator's view of what was tried and turned down.
+func TestAuditRecordsRefusedMutationsAndLogins(t *testing.T) {
 	s := start(t)
 	token := s.login("bob")
 	s.create(token, "", 90)
@@ -110,6 +108,6 @@ func TestAuditKeepsRefusedMutationsAndLogins(t *testing.T) {
 	want := "Auth.Login , APIKeys.Create ValidationError, APIKeys.Revoke NotFound, Auth.Login INVALID, " +
 		"Auth.RefreshToken INVALID, Auth.GetAWSCredentials "
 	if all := strings.Join(got, ", "); all != want {
-		t.Errorf("events are %s\nwant %s", all, want)
+		t.Errorf("got the events %s\nwant %s", all, want)
 	}
 }

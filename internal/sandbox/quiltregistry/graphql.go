@@ -15,9 +15,9 @@ import (
 	"quilt-rotate/internal/quilt/schema"
 )
 
-// parsed is the schema bound to its resolvers, which the parse checks against each other. It is
-// shared by all registries: a resolver finds its own in the context.
-var parsed = sync.OnceValue(func() *graphql.Schema {
+// parsedSchema returns the schema with its resolvers. It panics if they do not match. All
+// registries share it, because a resolver gets its registry from the context.
+var parsedSchema = sync.OnceValue(func() *graphql.Schema {
 	return graphql.MustParseSchema(schema.Text, root{},
 		graphql.UseStringDescriptions(), graphql.UseFieldResolvers(), graphql.DisableFieldSelections(),
 		graphql.MaxPooledBufferCap(8<<20)) // a list of 10,000 keys takes 3 MB
@@ -29,21 +29,21 @@ func (r *Registry) serveGraphQL(w http.ResponseWriter, request *http.Request) {
 		refused.write(w, request)
 		return
 	}
-	var asked struct {
+	var body struct {
 		Query         string         `json:"query"`
 		OperationName string         `json:"operationName"`
 		Variables     map[string]any `json:"variables"`
 	}
-	if err := json.Unmarshal(c.body, &asked); err != nil {
+	if err := json.Unmarshal(c.body, &body); err != nil {
 		refusal{http.StatusBadRequest, "The request body is not a GraphQL request in JSON."}.write(w, request)
 		return
 	}
-	// Before anything runs, so that a refused request has done nothing.
-	if refused := c.checkAdmin(asked.Query, asked.OperationName); refused != nil {
+	// This comes before the execution. Otherwise a refused request could change something.
+	if refused := c.checkAdmin(body.Query, body.OperationName); refused != nil {
 		refused.write(w, request)
 		return
 	}
-	answer := parsed().Exec(request.Context(), asked.Query, asked.OperationName, asked.Variables)
+	answer := parsedSchema().Exec(request.Context(), body.Query, body.OperationName, body.Variables)
 	for _, e := range answer.Errors {
 		var refused *refusal
 		if errors.As(e.ResolverError, &refused) {
@@ -54,7 +54,8 @@ func (r *Registry) serveGraphQL(w http.ResponseWriter, request *http.Request) {
 	writeAnswer(w, answer)
 }
 
-// writeAnswer passes long data through as they are: they are JSON already.
+// writeAnswer writes a GraphQL response. Data is already JSON and can be long, so it is not encoded
+// again.
 func writeAnswer(w http.ResponseWriter, answer *graphql.Response) {
 	if len(answer.Errors) > 0 {
 		writeJSON(w, http.StatusOK, answer)
@@ -67,8 +68,8 @@ func writeAnswer(w http.ResponseWriter, answer *graphql.Response) {
 	_, _ = w.Write([]byte("}\n"))
 }
 
-// checkAdmin refuses the whole request when it asks for a field marked @admin and the caller is no
-// admin.
+// checkAdmin refuses the whole request if it selects the field admin and the caller is not an
+// administrator.
 func (c *call) checkAdmin(query, operation string) *refusal {
 	if c.session != nil && c.session.user.Admin {
 		return nil
@@ -82,20 +83,22 @@ func (c *call) checkAdmin(query, operation string) *refusal {
 	return &refusal{http.StatusForbidden, "Forbidden."}
 }
 
-// mayManage refuses sessions that may not manage keys, where the answer is not a typed one.
-func (c *call) mayManage() error {
+// checkMayManage returns an error if the session may not manage keys and the refusal is not a typed
+// answer ([RefuseInvalidInput]).
+func (c *call) checkMayManage() error {
 	switch {
 	case c.session == nil:
 		return notLoggedIn
 	case c.keysMayNotManage(RefuseForbidden):
 		return &refusal{http.StatusForbidden, managementRefused}
 	case c.keysMayNotManage(RefuseGraphQLError):
-		return errors.New(managementRefused) //nolint:staticcheck // a sentence of the registry, not of ours
+		return errors.New(managementRefused) //nolint:staticcheck // the text of the registry is a sentence
 	}
 	return nil
 }
 
-// What follows resolves the schema, type by type. Plain fields are struct fields of the same name.
+// The types below resolve the types of the schema. A field without arguments is a struct field of
+// the same name.
 
 type root struct{}
 
@@ -128,7 +131,7 @@ type keyFilter struct{ Name, Fingerprint, Status *string }
 
 func (m *me) APIKeys(ctx context.Context, args keyFilter) ([]apiKey, error) {
 	c := callOf(ctx)
-	if err := c.mayManage(); err != nil {
+	if err := c.checkMayManage(); err != nil {
 		return nil, err
 	}
 	return rows(c.listKeys(filter{&m.Email, args.Name, args.Fingerprint, args.Status})), nil
@@ -136,7 +139,7 @@ func (m *me) APIKeys(ctx context.Context, args keyFilter) ([]apiKey, error) {
 
 func (m *me) APIKey(ctx context.Context, args struct{ ID graphql.ID }) (*apiKey, error) {
 	c := callOf(ctx)
-	if err := c.mayManage(); err != nil {
+	if err := c.checkMayManage(); err != nil {
 		return nil, err
 	}
 	return rowOf(c.getKey(string(args.ID), m.Email)), nil
@@ -165,14 +168,14 @@ func (*mutation) APIKeyCreate(ctx context.Context, args struct {
 	}
 }) (createResult, error) {
 	c := callOf(ctx)
-	if err := c.mayManage(); err != nil {
+	if err := c.checkMayManage(); err != nil {
 		return createResult{}, err
 	}
-	made, p := c.createKey(args.Input.Name, int(args.Input.ExpiresInDays))
+	created, p := c.createKey(args.Input.Name, int(args.Input.ExpiresInDays))
 	if p != nil {
 		return createResult{invalid: p.invalidInput()}, nil
 	}
-	return createResult{created: &apiKeyCreated{APIKey: row(made), Secret: made.Secret}}, nil
+	return createResult{created: &apiKeyCreated{APIKey: row(created), Secret: created.Secret}}, nil
 }
 
 func (*mutation) APIKeyRevoke(ctx context.Context, args struct {
@@ -180,7 +183,7 @@ func (*mutation) APIKeyRevoke(ctx context.Context, args struct {
 	Secret *string
 }) (revokeResult, error) {
 	c := callOf(ctx)
-	if err := c.mayManage(); err != nil {
+	if err := c.checkMayManage(); err != nil {
 		return revokeResult{}, err
 	}
 	return revoked(c.revokeKey((*string)(args.ID), args.Secret)), nil
@@ -257,10 +260,10 @@ func revoked(p *problem) revokeResult {
 	return revokeResult{p.invalidInput()}
 }
 
-func (r revokeResult) ToOk() (*okay, bool)                   { return &okay{}, r.invalid == nil }
+func (r revokeResult) ToOk() (*okResult, bool)               { return &okResult{}, r.invalid == nil }
 func (r revokeResult) ToInvalidInput() (*invalidInput, bool) { return r.invalid, r.invalid != nil }
 
-type okay struct {
+type okResult struct {
 	Nothing *bool `graphql:"_"`
 }
 
@@ -281,18 +284,18 @@ func (p *problem) invalidInput() *invalidInput {
 	return &invalidInput{[]inputError{e}}
 }
 
-// The scalars are for answers only. They are plain strings, as a type that marshals itself costs a
-// long list dear.
+// The scalars are used in answers only. They are plain strings, because a type with a MarshalJSON
+// method makes long lists slow.
 type (
 	identifier string
 	datetime   string
 	jsonRecord map[string]any
 )
 
-// datetimeOf writes RFC 3339 with microseconds, which is how long Python's dates are.
+// datetimeOf formats a time as RFC 3339 with microseconds, as Python does.
 func datetimeOf(t time.Time) datetime { return datetime(t.Format("2006-01-02T15:04:05.000000Z07:00")) }
 
-var errAnswerOnly = errors.New("this type is for answers only")
+var errAnswerOnly = errors.New("this type is only used in answers")
 
 func (identifier) ImplementsGraphQLType(name string) bool { return name == "ID" }
 func (*identifier) UnmarshalGraphQL(any) error            { return errAnswerOnly }

@@ -7,9 +7,8 @@ import (
 	"quilt-rotate/internal/sandbox/quiltregistry"
 )
 
-func TestQuilt3sRequestsGetTheDocumentedAnswers(t *testing.T) {
-	// Protects the wire form of the other captured bodies: nulls where quilt3 sends them, and the
-	// bare answers.
+func TestListAndRevokeAnswerAsQuilt3Expects(t *testing.T) {
+	// The requests are those of quilt3, with the same null variables.
 	s := start(t)
 	id, secret := s.MintKey(bob, "k", 90)
 	post := func(body string) reply {
@@ -19,7 +18,7 @@ func TestQuilt3sRequestsGetTheDocumentedAnswers(t *testing.T) {
 		`{"query":"query apiKeysList($name: String, $fingerprint: String, $status: APIKeyStatus){me{apiKeys(name:$name, fingerprint:$fingerprint, status:$status){id name fingerprint createdAt expiresAt lastUsedAt status userEmail}}}","operationName":"apiKeysList","variables":{"name":null,"fingerprint":null,"status":null}}`)
 	if listed := decode[struct{ Me struct{ APIKeys []wireKey } }](s, got).Me.APIKeys; len(listed) != 1 ||
 		listed[0].ID != id || listed[0].UserEmail != bob {
-		t.Errorf("the list is %s", got.body)
+		t.Errorf("got the list %s", got.body)
 	}
 	const revoke = `{"query":"mutation apiKeyRevoke($id: ID, $secret: String){apiKeyRevoke(id:$id, secret:$secret){__typename ...on InvalidInput{errors{path message name context}}}}","operationName":"apiKeyRevoke","variables":`
 	s.expect(post(revoke+`{"id":"no-such","secret":null}}`), 200,
@@ -27,17 +26,15 @@ func TestQuilt3sRequestsGetTheDocumentedAnswers(t *testing.T) {
 	s.expect(post(revoke+`{"id":"`+id+`","secret":null}}`), 200, `{"data":{"apiKeyRevoke":{"__typename":"Ok"}}}`)
 }
 
-func TestOkCanBeSelectedInto(t *testing.T) {
-	// Protects clients that select the one field of Ok, as a type must have one.
+func TestOkHasAField(t *testing.T) {
+	// GraphQL requires that each type has a field, and a client may select it.
 	s := start(t)
 	id, secret := s.MintKey(bob, "k", 90)
 	s.expect(s.ask(secret, "", `mutation($id: ID){apiKeyRevoke(id:$id){...on Ok{_}}}`, map[string]any{"id": id}), 200,
 		`{"data":{"apiKeyRevoke":{"_":null}}}`)
 }
 
-func TestWhatIsNoGraphQLIsRefused(t *testing.T) {
-	// Protects against documents that the schema does not know: errors and no data; a body that is
-	// no JSON is a 400.
+func TestInvalidGraphQLIsRefused(t *testing.T) {
 	s := start(t)
 	_, secret := s.MintKey(bob, "k", 90)
 	s.expect(s.ask(secret, "", `{me{nothing}}`, nil), 200,
@@ -48,12 +45,12 @@ func TestWhatIsNoGraphQLIsRefused(t *testing.T) {
 	}
 	if got := s.ask(secret, "", `mutation{apiKeyCreate(input:{name:"x",expiresInDays:"90"}){__typename}}`,
 		nil); len(s.Keys()) != 1 {
-		t.Errorf("a lifetime that is no number is answered %s", got.body)
+		t.Errorf("a lifetime that is not a number created a key: %s", got.body)
 	}
 }
 
-func TestOperationNamesARequest(t *testing.T) {
-	// Protects the faults that tests put before single operations, also of clients that name none.
+func TestOperation(t *testing.T) {
+	// Tests inject faults into single operations. Some clients do not send an operationName.
 	for _, c := range []struct{ method, path, body, want string }{
 		{"POST", "/graphql", `{"query":"query a{me{name}}","operationName":"apiKeysList"}`, "apiKeysList"},
 		{"POST", "/graphql", `{"query":"query a{me{name}}","operationName":null}`, "me"},
@@ -67,7 +64,7 @@ func TestOperationNamesARequest(t *testing.T) {
 	} {
 		request := httptest.NewRequest(c.method, c.path, nil)
 		if got := quiltregistry.Operation(request, []byte(c.body)); got != c.want {
-			t.Errorf("%s %s %s is %q, want %q", c.method, c.path, c.body, got, c.want)
+			t.Errorf("%s %s %s: got the operation %q, want %q", c.method, c.path, c.body, got, c.want)
 		}
 	}
 }

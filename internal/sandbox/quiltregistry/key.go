@@ -10,13 +10,14 @@ import (
 	"time"
 )
 
-// The two states that a key can be seen in: a revoked key is deleted.
+// The states of a key. A revoked key has no state, because it is deleted.
 const (
 	StatusActive  = "ACTIVE"
 	StatusExpired = "EXPIRED"
 )
 
-// An APIKey is all there is to know of a key, for tests to hold their expectations against.
+// An APIKey is everything that the registry knows about a key. Tests compare it with what they
+// expect.
 type APIKey struct {
 	ID          string
 	Name        string
@@ -26,28 +27,28 @@ type APIKey struct {
 	CreatedAt   time.Time
 	ExpiresAt   time.Time
 	LastUsedAt  time.Time // zero: never used
-	Status      string    // at the time it was asked for
+	Status      string    // at the time of the request
 }
 
-// String leaves the secret out.
+// String returns a description without the secret.
 func (k APIKey) String() string {
 	return fmt.Sprintf("key %s %q of %s (%s, %s)", k.ID, k.Name, k.Owner, k.Fingerprint, k.Status)
 }
 
-// GoString leaves the secret out.
+// GoString returns a description without the secret.
 func (k APIKey) GoString() string { return k.String() }
 
 type key struct {
 	APIKey
 	owner      *user
-	refusals   int       // logins still to be refused: Switches.RefuseNewKeyLogins
+	refusals   int       // how many more logins are refused: Switches.RefuseNewKeyLogins
 	usableFrom time.Time // Switches.NewKeyDelay
-	lingers    int       // once revoked, requests still let in: Switches.RevokeLingers
+	lingers    int       // how many more requests are accepted after the revocation: Switches.RevokeLingers
 }
 
 func (k *key) expired(now time.Time) bool { return !now.Before(k.ExpiresAt) }
 
-// at is the key as it is seen at an instant.
+// at returns the key with its status at a time.
 func (k *key) at(now time.Time) APIKey {
 	view := k.APIKey
 	view.Status = StatusActive
@@ -57,21 +58,21 @@ func (k *key) at(now time.Time) APIKey {
 	return view
 }
 
-// fingerprint is how the registry shows a secret: prefix, first and last characters, three of each
-// unless the switch says otherwise.
+// fingerprint returns the prefix and the first and last characters of a secret. It shows three
+// characters of each end, or Switches.FingerprintEnds.
 func fingerprint(secret string, switches *Switches) string {
 	ends := switches.FingerprintEnds
 	if ends == 0 {
 		ends = 3
 	}
 	random := strings.TrimPrefix(secret, secretPrefix)
-	if len(random) < 4*ends { // not one of ours, and too short to show parts of
+	if len(random) < 4*ends { // the registry did not create it, and it is too short to show a part of it
 		return secretPrefix + "..."
 	}
 	return secretPrefix + random[:ends] + "..." + random[len(random)-ends:]
 }
 
-// shown is a key as the registry shows it.
+// shown returns a key with the fingerprint that Switches.FingerprintForm selects.
 func (c *call) shown(k APIKey) APIKey {
 	switch c.switches.FingerprintForm {
 	case FingerprintStart:
@@ -100,7 +101,7 @@ func newID() string {
 	return text[:8] + "-" + text[8:12] + "-" + text[12:16] + "-" + text[16:20] + "-" + text[20:]
 }
 
-// mint makes a key. It needs the lock.
+// mint creates a key. The caller must hold the lock.
 func (r *Registry) mint(owner *user, name string, days int, switches *Switches, now time.Time) *key {
 	secret := newSecret(switches)
 	k := &key{owner: owner, APIKey: APIKey{
@@ -112,7 +113,7 @@ func (r *Registry) mint(owner *user, name string, days int, switches *Switches, 
 	return k
 }
 
-// remove deletes a key. It needs the lock.
+// remove deletes a key. The caller must hold the lock.
 func (r *Registry) remove(k *key) {
 	delete(r.keys, k.ID)
 	delete(r.bySecret, k.Secret)
@@ -124,12 +125,12 @@ func (u *user) drop(k *key) {
 	u.keys = slices.Delete(u.keys, i, i+1)
 }
 
-// A problem is what an InvalidInput holds: the caller asked for something that cannot be done.
+// A problem is the content of an InvalidInput: why a request was refused.
 type problem struct {
 	path, name, message string
 }
 
-// createKey makes a key for the caller: nobody can make one for another user.
+// createKey creates a key of the caller. A user cannot create a key for another user.
 func (c *call) createKey(name string, days int) (APIKey, *problem) {
 	r := c.registry
 	r.mu.Lock()
@@ -152,7 +153,7 @@ func (c *call) createKey(name string, days int) (APIKey, *problem) {
 	}
 	k := r.mint(owner, name, days, c.switches, c.now)
 	k.refusals = c.switches.RefuseNewKeyLogins
-	if c.switches.NewKeyDelay > 0 { // else a clock that is set back would refuse it
+	if c.switches.NewKeyDelay > 0 { // without this check, the key would be refused after the clock is set back
 		k.usableFrom = c.now.Add(c.switches.NewKeyDelay)
 	}
 	created := c.shown(k.at(c.now))
@@ -205,7 +206,8 @@ func (c *call) revokeKey(id, secret *string) *problem {
 	return nil
 }
 
-// ownKey finds the key to revoke. Another user's key is as absent as one that never was.
+// ownKey returns the key to revoke. It answers for the key of another user as for a key that does
+// not exist.
 func (c *call) ownKey(id, secret *string) (*key, *problem) {
 	var k *key
 	path := "id"
@@ -228,7 +230,7 @@ func (c *call) ownKey(id, secret *string) (*key, *problem) {
 	return k, nil
 }
 
-// adminRevokeKey deletes anybody's key.
+// adminRevokeKey deletes a key of any user.
 func (c *call) adminRevokeKey(id string) *problem {
 	r := c.registry
 	r.mu.Lock()
@@ -249,7 +251,7 @@ func (c *call) adminRevokeKey(id string) *problem {
 	return nil
 }
 
-// revoke deletes a key and lets it in a few times more where that is switched on.
+// revoke deletes a key. With Switches.RevokeLingers, the key is still accepted for a few requests.
 func (c *call) revoke(k *key) {
 	c.registry.remove(k)
 	if k.lingers = c.switches.RevokeLingers; k.lingers > 0 {
@@ -257,29 +259,28 @@ func (c *call) revoke(k *key) {
 	}
 }
 
-// managementProblem is the answer to a session that may not manage keys, where that answer is
-// typed.
+// managementProblem is the typed answer to a session that may not manage keys.
 var managementProblem = &problem{"", "Forbidden", managementRefused}
 
 const managementRefused = "API keys cannot be managed with an API key."
 
-// keysMayNotManage tells whether this session is turned down in this manner.
-func (c *call) keysMayNotManage(manner string) bool {
-	return c.session.key != nil && c.switches.KeysMayNotManage == manner
+// keysMayNotManage reports whether this session may not manage keys and the refusal has this form.
+func (c *call) keysMayNotManage(form string) bool {
+	return c.session.key != nil && c.switches.KeysMayNotManage == form
 }
 
-// A filter picks keys of a list; what is nil is not asked.
+// A filter selects keys of a list. A nil field matches every key.
 type filter struct {
 	email, name, fingerprint, status *string
 }
 
-func (f filter) fits(k *APIKey) bool {
+func (f filter) matches(k *APIKey) bool {
 	equal := func(want *string, got string) bool { return want == nil || *want == got }
 	return equal(f.email, k.Owner) && equal(f.name, k.Name) && equal(f.fingerprint, k.Fingerprint) &&
 		equal(f.status, k.Status)
 }
 
-// listKeys returns the keys that a list shows, by user and oldest first.
+// listKeys returns the keys that a list shows, ordered by user and then by age, oldest first.
 func (c *call) listKeys(f filter) []APIKey {
 	listed := c.registry.snapshot(f, c.now)
 	if omits := c.switches.ListOmits; omits != nil {
@@ -291,7 +292,7 @@ func (c *call) listKeys(f filter) []APIKey {
 	return listed
 }
 
-// getKey returns one key, of anybody when owner is empty.
+// getKey returns a key of the owner, or of any user if owner is empty.
 func (c *call) getKey(id, owner string) (APIKey, bool) {
 	got, ok := c.registry.keyAt(id, c.now)
 	if !ok || (owner != "" && got.Owner != owner) {
@@ -321,7 +322,7 @@ func (r *Registry) snapshot(f filter, now time.Time) []APIKey {
 			continue
 		}
 		for _, k := range u.keys {
-			if view := k.at(now); f.fits(&view) {
+			if view := k.at(now); f.matches(&view) {
 				found = append(found, view)
 			}
 		}
@@ -329,8 +330,9 @@ func (r *Registry) snapshot(f filter, now time.Time) []APIKey {
 	return found
 }
 
-// MintKey makes a key behind the registry's back: no limit, delay or rule applies, and no event is
-// left. A lifetime of 0 or less makes a key that has expired. It panics if there is no such user.
+// MintKey creates a key without a request: no limit, delay or rule applies, and no event is
+// recorded. If expiresInDays is 0 or less, the key has already expired. MintKey panics if the user
+// does not exist.
 func (r *Registry) MintKey(email, name string, expiresInDays int) (id, secret string) {
 	switches := r.switches.Load()
 	now := r.now(switches)
@@ -340,7 +342,8 @@ func (r *Registry) MintKey(email, name string, expiresInDays int) (id, secret st
 	return k.ID, k.Secret
 }
 
-// Keys returns a copy of all keys, expired ones included, by user and oldest first.
+// Keys returns a copy of all keys, with the expired ones. They are ordered by user and then by age,
+// oldest first.
 func (r *Registry) Keys() []APIKey {
 	return r.snapshot(filter{}, r.now(r.switches.Load()))
 }
@@ -362,24 +365,24 @@ func (r *Registry) Valid(secret string) bool {
 	now := r.now(r.switches.Load())
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_, code := r.verdict(secret, now)
+	_, code := r.checkKey(secret, now)
 	return code == ""
 }
 
-// Delete removes a key behind the registry's back, and tells whether there was one. It does not
-// linger.
+// Delete deletes a key without a request, and reports whether the key existed. Unlike a revoked key
+// with Switches.RevokeLingers, the key is refused at once.
 func (r *Registry) Delete(id string) bool {
 	return r.change(id, r.remove)
 }
 
-// Expire makes a key expire at this instant, and tells whether there was one.
+// Expire sets the expiry of a key to the current time, and reports whether the key exists.
 func (r *Registry) Expire(id string) bool {
 	now := r.now(r.switches.Load())
 	return r.change(id, func(k *key) { k.ExpiresAt = now })
 }
 
-// TransferKey gives a key to another user, and tells whether there was one. It panics if there is
-// no such user.
+// TransferKey changes the owner of a key, and reports whether the key exists. It panics if the user
+// does not exist.
 func (r *Registry) TransferKey(id, email string) bool {
 	return r.change(id, func(k *key) {
 		k.owner.drop(k)

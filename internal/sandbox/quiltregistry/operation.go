@@ -10,12 +10,12 @@ import (
 
 const graphQLPath = "/graphql"
 
-// Operation names a request: a GraphQL request by its operationName or its first root field, any
-// other by method and path ("POST /api/login").
+// Operation returns the name of a request. It is the operationName or the first root field of a
+// GraphQL request, and the method and path of any other request ("POST /api/login").
 func Operation(request *http.Request, body []byte) string {
 	if request.URL.Path == graphQLPath {
 		var named struct{ OperationName, Query string }
-		_ = json.Unmarshal(body, &named) // the registry answers a body that cannot be read
+		_ = json.Unmarshal(body, &named) // the registry refuses a body that cannot be parsed
 		if named.OperationName != "" {
 			return named.OperationName
 		}
@@ -26,8 +26,8 @@ func Operation(request *http.Request, body []byte) string {
 	return request.Method + " " + request.URL.Path
 }
 
-// rootFields are the fields of Query or Mutation that an operation selects. A document that cannot
-// be parsed has none.
+// rootFields returns the fields of Query or Mutation that an operation selects. It returns none if
+// the document cannot be parsed.
 func rootFields(query, operation string) []string {
 	document, err := parser.ParseQuery(&ast.Source{Input: query})
 	if err != nil || len(document.Operations) == 0 {
@@ -52,7 +52,7 @@ func fieldsOf(selections ast.SelectionSet, document *ast.QueryDocument, seen map
 			names = append(names, fieldsOf(s.SelectionSet, document, seen)...)
 		case *ast.FragmentSpread:
 			fragment := document.Fragments.ForName(s.Name)
-			if fragment == nil || seen[s.Name] { // a fragment that spreads itself is refused later, by validation
+			if fragment == nil || seen[s.Name] { // a fragment that contains itself is refused later, by the validation
 				continue
 			}
 			seen[s.Name] = true

@@ -1,15 +1,15 @@
-// Package quiltregistry is a Quilt registry on loopback: users, their API keys, logins and audit
-// trail, for tests and the demo.
+// Package quiltregistry is a Quilt registry for tests and the demo. It has users, API keys, logins
+// and an audit trail.
 //
-// It serves the project's schema file over GraphQL and the few REST endpoints that clients use, as
-// the public clients and documentation of the Quilt platform show them (quiltdata/quilt:
-// api/python/quilt3, catalog/app/containers/Auth, docs/advanced-features/good-practice.md). What
-// nobody outside can know of the real one is a switch, so that a test can hold with every answer.
-// All time is the sandbox's clock plus the registry's own skew.
+// It serves the project's schema file over GraphQL, and the REST endpoints that clients use. It
+// follows the public clients and documentation of the Quilt platform (quiltdata/quilt:
+// api/python/quilt3, catalog/app/containers/Auth, docs/advanced-features/good-practice.md). Where
+// these do not say how the real registry behaves, [Switches] has a field for each possible
+// behavior, and a test can run with all of them. The registry's time is the time of the sandbox's
+// clock plus Switches.Skew.
 //
-// It relies on the caller to put the network's faults in front of it (package wire). It keeps
-// passwords and secrets in memory in clear, never prints them, and must never listen on anything
-// but loopback.
+// Network faults are not part of this package: see package wire. The registry keeps passwords and
+// secrets in memory as plain text and never prints them. It must listen on loopback only.
 package quiltregistry
 
 import (
@@ -28,14 +28,13 @@ import (
 	"quilt-rotate/internal/sandbox/clock"
 )
 
-// maxBody bounds what is read of one request.
+// maxBody is the maximum size of a request body.
 const maxBody = 1 << 20
 
-// Options are what a registry is made with. The zero value shows real time under whatever host it
-// is asked at.
+// Options configure a registry. The zero value uses the real time and the host of each request.
 type Options struct {
 	Clock   *clock.Clock
-	BaseURL string // what /config.json calls registryUrl; empty: the host that the request names
+	BaseURL string // registryUrl in /config.json; empty: the host of the request
 }
 
 // A Registry is an http.Handler. It is safe for concurrent use.
@@ -45,11 +44,11 @@ type Registry struct {
 	mux      *http.ServeMux
 	switches atomic.Pointer[Switches]
 
-	mu        sync.Mutex // guards what follows; never held while a function of the caller runs
+	mu        sync.Mutex // guards the fields below; never held while a function of the caller runs
 	users     []*user    // in the order they were added
 	keys      map[string]*key
 	bySecret  map[string]*key
-	lingering map[string]*key // revoked, by secret, and still let in: Switches.RevokeLingers
+	lingering map[string]*key // revoked keys by secret that are still accepted: Switches.RevokeLingers
 	refresh   map[string]token
 	access    map[string]token
 	events    []Event
@@ -57,10 +56,10 @@ type Registry struct {
 	window    rateWindow
 }
 
-// Counts say how often the registry was asked. A request refused for want of a valid login counts
-// for its operation only.
+// Counts are the numbers of requests. A request without a valid login counts for its operation
+// only.
 type Counts struct {
-	ByOperation map[string]int // as Operation names them
+	ByOperation map[string]int // by the result of Operation
 	ByKey       map[string]int // by key id
 	ByUser      map[string]int // by email, interactive logins and keys together
 }
@@ -70,7 +69,7 @@ type rateWindow struct {
 	seen   int
 }
 
-// New makes a registry without users.
+// New returns a registry without users.
 func New(options Options) *Registry {
 	if options.Clock == nil {
 		options.Clock = &clock.Clock{}
@@ -97,8 +96,7 @@ func New(options Options) *Registry {
 	return r
 }
 
-// A call is one request: what it was made of, and the one instant and the one set of switches that
-// all of it sees.
+// A call is a request, with the time and the switches that apply to all of it.
 type call struct {
 	registry  *Registry
 	switches  *Switches
@@ -107,7 +105,7 @@ type call struct {
 	userAgent string
 	sourceIP  string
 	requestID string
-	session   *session // nil while nobody is logged in
+	session   *session // nil if the request has no credentials
 }
 
 type callKey struct{}
@@ -117,7 +115,7 @@ func callOf(ctx context.Context) *call { return ctx.Value(callKey{}).(*call) }
 func (r *Registry) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	switches := r.switches.Load()
 	now := r.now(switches)
-	// net/http would stamp real time: callers take the registry's time from this header.
+	// Callers read the registry's time from this header. By default, net/http sets the real time.
 	w.Header().Set("Date", now.Format(http.TimeFormat))
 	body, err := io.ReadAll(http.MaxBytesReader(w, request.Body, maxBody))
 	if err != nil {
@@ -134,19 +132,19 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		registry: r, switches: switches, now: now, body: body,
 		userAgent: request.UserAgent(), sourceIP: ip, requestID: rand.Text(),
 	}
-	// A request that has arrived is carried out to its end, whether or not its caller still waits.
+	// The registry processes a request to its end, even if the caller no longer waits.
 	ctx := context.WithValue(context.WithoutCancel(request.Context()), callKey{}, c)
 	request = request.WithContext(ctx)
 	request.Body = io.NopCloser(bytes.NewReader(body))
 	r.mux.ServeHTTP(w, request)
 }
 
-// now is the registry's time, to the microsecond as its database keeps it.
+// now returns the registry's time, truncated to microseconds as in its database.
 func (r *Registry) now(switches *Switches) time.Time {
 	return r.clock.Now().Add(switches.Skew).Truncate(time.Microsecond)
 }
 
-// admit counts the request, and says whether the rate limit lets it pass.
+// admit counts the request, and reports whether the rate limit allows it.
 func (r *Registry) admit(operation string, switches *Switches, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -161,7 +159,7 @@ func (r *Registry) admit(operation string, switches *Switches, now time.Time) bo
 	return r.window.seen <= switches.RateLimit
 }
 
-// Requests returns the counts so far.
+// Requests returns the counts of all requests since the start.
 func (r *Registry) Requests() Counts {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -17,11 +17,11 @@ import (
 )
 
 const (
-	ann = "ann@example.com" // an admin, "secret of ann"
-	bob = "bob@example.com" // none, "secret of bob"
+	ann = "ann@example.com" // an administrator; the password is "secret of ann"
+	bob = "bob@example.com" // not an administrator; the password is "secret of bob"
 )
 
-// The documents as quilt3 8.0.0 sends them: what its users' requests look like is what must work.
+// The GraphQL documents that quilt3 8.0.0 sends.
 const (
 	keyFields   = `{id name fingerprint createdAt expiresAt lastUsedAt status userEmail}`
 	errorFields = `...on InvalidInput{errors{path message name context}}`
@@ -45,7 +45,7 @@ type sandbox struct {
 	url   string
 }
 
-// start serves a registry with an admin and another user on loopback.
+// start serves a registry with an administrator and another user on loopback.
 func start(t testing.TB) *sandbox {
 	t.Helper()
 	c := &clock.Clock{}
@@ -63,7 +63,7 @@ type reply struct {
 	body   string
 }
 
-// send makes one request with raw body; headers come in pairs.
+// send sends a request. headers are names and values in turn.
 func (s *sandbox) send(method, path, body string, headers ...string) reply {
 	s.Helper()
 	request, err := http.NewRequest(method, s.url+path, strings.NewReader(body))
@@ -85,7 +85,7 @@ func (s *sandbox) send(method, path, body string, headers ...string) reply {
 	return reply{response.StatusCode, response.Header, strings.TrimSpace(string(answer))}
 }
 
-// ask makes one GraphQL request as quilt3 does; bearer "" sends no Authorization.
+// ask sends a GraphQL request as quilt3 does. If bearer is empty, it sends no Authorization header.
 func (s *sandbox) ask(bearer, operation, query string, variables any) reply {
 	s.Helper()
 	body, err := json.Marshal(map[string]any{"query": query, "operationName": operation, "variables": variables})
@@ -104,19 +104,19 @@ func (s *sandbox) me(bearer string) reply {
 	return s.ask(bearer, "me", meQuery, nil)
 }
 
-// expect checks status and body, the body byte for byte.
+// expect checks that the status and the body are equal to those given.
 func (s *sandbox) expect(got reply, status int, body string) {
 	s.Helper()
 	if got.status != status || got.body != body {
-		s.Fatalf("answer is %d %s, want %d %s", got.status, got.body, status, body)
+		s.Fatalf("got the answer %d %s, want %d %s", got.status, got.body, status, body)
 	}
 }
 
-// loggedIn checks that a bearer is let in as this user.
+// loggedIn checks that a login with this bearer token succeeds as this user.
 func (s *sandbox) loggedIn(bearer, email string) {
 	s.Helper()
 	if got := s.me(bearer); got.status != 200 || !strings.Contains(got.body, `"email":"`+email+`"`) {
-		s.Fatalf("login as %s answers %d %s", email, got.status, got.body)
+		s.Fatalf("login as %s: got the answer %d %s", email, got.status, got.body)
 	}
 }
 
@@ -136,7 +136,7 @@ type wireError struct {
 	Message, Name string
 }
 
-// decode reads a 200 answer without errors into its data.
+// decode returns the data of an answer with status 200 and without errors.
 func decode[T any](s *sandbox, r reply) T {
 	s.Helper()
 	var answer struct {
@@ -144,7 +144,7 @@ func decode[T any](s *sandbox, r reply) T {
 		Errors []any
 	}
 	if err := json.Unmarshal([]byte(r.body), &answer); err != nil || r.status != 200 || len(answer.Errors) > 0 {
-		s.Fatalf("answer is %d %s (%v), want data", r.status, r.body, err)
+		s.Fatalf("got the answer %d %s (%v), want data", r.status, r.body, err)
 	}
 	return answer.Data
 }
@@ -216,7 +216,7 @@ func (s *sandbox) login(name string) string {
 	got := s.send("POST", "/api/login", fmt.Sprintf(`{"username":%q,"password":"secret of %s"}`, name, name))
 	var answer struct{ Token string }
 	if err := json.Unmarshal([]byte(got.body), &answer); err != nil || got.status != 200 {
-		s.Fatalf("login answers %d %s", got.status, got.body)
+		s.Fatalf("login: got the answer %d %s", got.status, got.body)
 	}
 	return answer.Token
 }
@@ -227,9 +227,8 @@ func (s *sandbox) renew(refresh string) reply {
 		"Content-Type", "application/x-www-form-urlencoded")
 }
 
-func TestDateIsTheRegistrysClockOnEveryAnswer(t *testing.T) {
-	// Protects callers that take the time from the Date header, which net/http would fill with real
-	// time.
+func TestEveryAnswerHasTheRegistrysTimeInItsDateHeader(t *testing.T) {
+	// Callers read the registry's time from the Date header. By default, net/http sets the real time.
 	s := start(t)
 	s.clock.Advance(90 * 24 * time.Hour)
 	s.SetSwitches(func(w *quiltregistry.Switches) { w.Skew = -5 * time.Hour })
@@ -239,7 +238,7 @@ func TestDateIsTheRegistrysClockOnEveryAnswer(t *testing.T) {
 		"401":          s.me("qk_unknown"),
 		"404":          s.send("GET", "/nothing", ""),
 		"405":          s.send("GET", "/graphql", ""),
-		"400":          s.send("POST", "/graphql", "no JSON"),
+		"400":          s.send("POST", "/graphql", "not JSON"),
 		"too large":    s.send("POST", "/graphql", big),
 		"login":        s.send("POST", "/api/login", "{}"),
 		"token":        s.send("POST", "/api/token", "{}"),
@@ -260,7 +259,7 @@ func TestDateIsTheRegistrysClockOnEveryAnswer(t *testing.T) {
 }
 
 func TestRequestsAreCountedByOperationKeyAndUser(t *testing.T) {
-	// Protects tests that say how often a step may ask.
+	// Tests limit the number of requests of a step.
 	s := start(t)
 	id, secret := s.MintKey(bob, "one", 90)
 	s.loggedIn(secret, bob)
@@ -271,20 +270,20 @@ func TestRequestsAreCountedByOperationKeyAndUser(t *testing.T) {
 	counts := s.Requests()
 	for operation, want := range map[string]int{"me": 4, "apiKeysList": 1, "POST /api/login": 1} {
 		if got := counts.ByOperation[operation]; got != want {
-			t.Errorf("%s counted %d times, want %d", operation, got, want)
+			t.Errorf("%s: got %d requests, want %d", operation, got, want)
 		}
 	}
 	if counts.ByKey[id] != 2 || counts.ByUser[bob] != 3 || len(counts.ByKey) != 1 || len(counts.ByUser) != 1 {
-		t.Errorf("counts are %v by key, %v by user", counts.ByKey, counts.ByUser)
+		t.Errorf("got the counts %v by key, %v by user", counts.ByKey, counts.ByUser)
 	}
 	counts.ByKey[id] = 99
 	if s.Requests().ByKey[id] != 2 {
-		t.Error("the counts returned are the registry's own")
+		t.Error("Requests does not return a copy of the counts")
 	}
 }
 
-func TestConcurrentUseKeepsTheBooks(t *testing.T) {
-	// Protects against lost updates and locks held while a caller's function runs.
+func TestConcurrentRequestsLoseNoUpdate(t *testing.T) {
+	// The registry must also hold no lock while a function of the caller runs.
 	s := start(t)
 	s.SetSwitches(func(w *quiltregistry.Switches) {
 		w.ListOmits = func(quiltregistry.APIKey) bool { s.Keys(); return false }
@@ -308,14 +307,14 @@ func TestConcurrentUseKeepsTheBooks(t *testing.T) {
 	}
 	wait.Wait()
 	if got := len(s.Keys()); got != 1+8*5 {
-		t.Errorf("%d keys are left, want %d", got, 1+8*5)
+		t.Errorf("got %d keys, want %d", got, 1+8*5)
 	}
 	if got := s.Requests().ByOperation["apiKeyCreate"]; got != 80 {
-		t.Errorf("apiKeyCreate was counted %d times, want 80", got)
+		t.Errorf("got %d requests of apiKeyCreate, want 80", got)
 	}
 	s.SetSwitches(func(w *quiltregistry.Switches) {
 		if w.MaxKeysPerUser != 80_000 {
-			t.Errorf("80 changes of a switch by 1000 come to %d", w.MaxKeysPerUser)
+			t.Errorf("after 80 additions of 1000, the switch is %d, want 80000", w.MaxKeysPerUser)
 		}
 	})
 }

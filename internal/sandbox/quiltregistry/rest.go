@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// A refusal answers a whole request with a status and a message, in the shape of the endpoint
-// asked.
+// A refusal is an error that is the answer to a whole request. Its JSON format depends on the
+// endpoint.
 type refusal struct {
 	status  int
 	message string
@@ -76,7 +76,7 @@ func (r *Registry) serveToken(w http.ResponseWriter, request *http.Request) {
 	})
 }
 
-// serveCredentials gives out AWS credentials that open nothing.
+// serveCredentials returns AWS credentials that give no access.
 func (r *Registry) serveCredentials(w http.ResponseWriter, request *http.Request) {
 	c := callOf(request.Context())
 	refused := c.authenticate(request)
@@ -96,7 +96,8 @@ func (r *Registry) serveCredentials(w http.ResponseWriter, request *http.Request
 	})
 }
 
-// serveConfig is the catalog's part: where clients learn the registry's address and version.
+// serveConfig serves the catalog's configuration, from which clients read the registry's address
+// and version.
 func (r *Registry) serveConfig(w http.ResponseWriter, request *http.Request) {
 	c := callOf(request.Context())
 	password := "ENABLED"
@@ -111,8 +112,8 @@ func (r *Registry) serveConfig(w http.ResponseWriter, request *http.Request) {
 	})
 }
 
-// serveCode is the page that shows a logged-in person the code for a client. ?user= names the
-// person; without it, it is the first user.
+// serveCode serves the page that shows the code with which a client logs in. The parameter user is
+// the name of the user. The default is the first user.
 func (r *Registry) serveCode(w http.ResponseWriter, request *http.Request) {
 	c := callOf(request.Context())
 	code, owner, ok := c.code(request.URL.Query().Get("user"))

@@ -6,17 +6,18 @@ import (
 	"time"
 )
 
-// A session is who made a request, as it was when the request arrived.
+// A session is the user who sent a request, as of the time of the request.
 type session struct {
 	user     User
 	key      *APIKey // nil for an interactive login
 	identity *Identity
 }
 
-// secretPrefix is what tells the registry that a bearer is an API key.
+// secretPrefix is the prefix of API keys. Other bearer tokens are access tokens.
 const secretPrefix = "qk_"
 
-// authenticate finds out who makes the request. Nobody at all is no error: the session is then nil.
+// authenticate sets the session of the request. A request without credentials is not an error: its
+// session is nil.
 func (c *call) authenticate(request *http.Request) *refusal {
 	bearer := bearer(request.Header.Get("Authorization"))
 	if bearer == "" {
@@ -37,7 +38,8 @@ func (c *call) authenticate(request *http.Request) *refusal {
 	return nil
 }
 
-// bearer is the token of an Authorization header: the catalog sends GraphQL's without the scheme.
+// bearer returns the token of an Authorization header. The scheme is optional, because the catalog
+// omits it in GraphQL requests.
 func bearer(header string) string {
 	const scheme = "bearer "
 	if len(header) >= len(scheme) && strings.EqualFold(header[:len(scheme)], scheme) {
@@ -46,11 +48,11 @@ func bearer(header string) string {
 	return strings.TrimSpace(header)
 }
 
-// keySession logs in with an API key, which counts as its use. It returns nil, and leaves an event,
-// when the key is refused. It needs the lock.
+// keySession logs in with an API key. A login counts as a use of the key. If the key is refused,
+// keySession records an event and returns nil. The caller must hold the lock.
 func (c *call) keySession(secret string) *session {
 	r := c.registry
-	k, code := r.verdict(secret, c.now)
+	k, code := r.checkKey(secret, c.now)
 	if code != "" {
 		if k != nil && k.refusals > 0 {
 			k.refusals--
@@ -74,9 +76,9 @@ func (c *call) keySession(secret string) *session {
 	return &session{user: k.owner.User, key: &view, identity: k.owner.identity(&view)}
 }
 
-// verdict is what a login with this secret comes to: "" is let in, else the audit trail's code. It
-// changes nothing, and needs the lock.
-func (r *Registry) verdict(secret string, at time.Time) (k *key, code string) {
+// checkKey returns the error code of a login with this secret for the audit trail, or "" if the key
+// is accepted. It changes nothing. The caller must hold the lock.
+func (r *Registry) checkKey(secret string, at time.Time) (k *key, code string) {
 	k = r.bySecret[secret]
 	if k == nil {
 		k = r.lingering[secret]

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-func TestNobodyIsNullAndNoError(t *testing.T) {
-	// Protects the trap that clients must see: without credentials me is null, with status 200.
+func TestMeIsNullWithoutCredentials(t *testing.T) {
+	// The status of the answer is 200, so a client must check whether me is null.
 	s := start(t)
 	s.expect(s.me(""), 200, `{"data":{"me":null}}`)
 	s.expect(s.ask("", "apiKeysList", listQuery, nil), 200, `{"data":{"me":null}}`)
@@ -17,9 +17,7 @@ func TestNobodyIsNullAndNoError(t *testing.T) {
 	s.expect(s.send("GET", "/api/auth/get_credentials", ""), 401, `{"message":"Not logged in"}`)
 }
 
-func TestBadBearerIs401(t *testing.T) {
-	// Protects the one signal for unknown, expired, revoked and inactive: status 401, body in the
-	// endpoint's shape.
+func TestInvalidBearerTokenIsRefusedWith401(t *testing.T) {
 	s := start(t)
 	revokedID, revokedSecret := s.MintKey(bob, "revoked", 90)
 	s.Delete(revokedID)
@@ -35,7 +33,7 @@ func TestBadBearerIs401(t *testing.T) {
 		s.expect(s.send("GET", "/api/auth/get_credentials", "", "Authorization", "Bearer "+bearer), 401,
 			`{"message":"Token invalid."}`)
 		if s.Valid(bearer) {
-			t.Errorf("%s is alive", name)
+			t.Errorf("%s is valid", name)
 		}
 	}
 	s.SetActive(bob, true)
@@ -43,8 +41,8 @@ func TestBadBearerIs401(t *testing.T) {
 	s.loggedIn(token, bob)
 }
 
-func TestBearerGoesWithAndWithoutScheme(t *testing.T) {
-	// Protects both kinds of client: the catalog sends GraphQL's token bare.
+func TestBearerSchemeIsOptional(t *testing.T) {
+	// The catalog sends the token of a GraphQL request without the scheme.
 	s := start(t)
 	_, secret := s.MintKey(bob, "k", 90)
 	for _, bearer := range []string{secret, s.login("bob")} {
@@ -56,8 +54,8 @@ func TestBearerGoesWithAndWithoutScheme(t *testing.T) {
 	s.expect(s.send("POST", "/graphql", `{"query":"{me{email}}"}`, "Authorization", "Bearer"), 401, tokenInvalid)
 }
 
-func TestMeTellsWhoIsLoggedIn(t *testing.T) {
-	// Protects the check of the owner, asked as the login of a key asks it.
+func TestMeReturnsTheUser(t *testing.T) {
+	// The functions check the owner of a key with this query.
 	s := start(t)
 	_, secret := s.MintKey(ann, "k", 90)
 	s.expect(s.me(secret), 200, `{"data":{"me":{"name":"ann","email":"ann@example.com","isAdmin":true,`+
@@ -65,7 +63,6 @@ func TestMeTellsWhoIsLoggedIn(t *testing.T) {
 }
 
 func TestAccessTokenExpires(t *testing.T) {
-	// Protects clients that must renew: an access token ends, by the registry's clock.
 	s := start(t)
 	token := s.login("bob")
 	s.clock.Advance(time.Hour - time.Minute)

@@ -7,21 +7,21 @@ import (
 	"time"
 )
 
-// roleName is the role that every user has: one of the two that a new Quilt stack comes with.
+// roleName is the role of every user. It is one of the two roles of a new Quilt stack.
 const roleName = "ReadWriteQuiltBucket"
 
-// A User is a person or a machine that can log in. The email is what owns keys; the name is what
-// logs in.
+// A User is a person or a machine that can log in. The email identifies the owner of a key. The
+// name is used for the login with a password.
 type User struct {
 	Name, Email string
 	Admin       bool
 	Password    string
 }
 
-// String leaves the password out.
+// String returns a description without the password.
 func (u User) String() string { return fmt.Sprintf("%s <%s>", u.Name, u.Email) }
 
-// GoString leaves the password out.
+// GoString returns a description without the password.
 func (u User) GoString() string { return u.String() }
 
 type user struct {
@@ -33,7 +33,8 @@ type user struct {
 	keys      []*key // oldest first
 }
 
-// AddUser adds an active user, or changes the one with the same email, whose keys and state stay.
+// AddUser adds an active user. If a user with this email exists, AddUser changes the name, password
+// and permission of that user, but not the keys.
 func (r *Registry) AddUser(added User) {
 	now := r.now(r.switches.Load())
 	r.mu.Lock()
@@ -45,14 +46,14 @@ func (r *Registry) AddUser(added User) {
 	r.users = append(r.users, &user{User: added, id: len(r.users) + 1, active: true, joined: now})
 }
 
-// SetActive switches a user on or off. It panics if there is no such user.
+// SetActive activates or deactivates a user. It panics if the user does not exist.
 func (r *Registry) SetActive(email string, active bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.mustUser(email).active = active
 }
 
-// userByEmail needs the lock.
+// userByEmail returns a user, or nil. The caller must hold the lock.
 func (r *Registry) userByEmail(email string) *user {
 	return r.findUser(func(u *user) bool { return u.Email == email })
 }
@@ -64,16 +65,16 @@ func (r *Registry) findUser(is func(*user) bool) *user {
 	return nil
 }
 
-// mustUser is for the Go API, where an unknown email is the test's mistake.
+// mustUser returns a user. It panics if the user does not exist, because then the test is wrong.
 func (r *Registry) mustUser(email string) *user {
 	u := r.userByEmail(email)
 	if u == nil {
-		panic("quiltregistry: no user " + email + ": add it with AddUser first")
+		panic("quiltregistry: there is no user " + email + ": call AddUser first")
 	}
 	return u
 }
 
-// A grant is what an interactive login yields.
+// A grant has the tokens of an interactive login.
 type grant struct {
 	refresh, access string
 	expires         time.Time // of the access token
@@ -97,7 +98,7 @@ func (c *call) login(name, password string) (grant, bool) {
 	return c.grant(u), true
 }
 
-// renew spends a refresh token: each can be used once.
+// renew returns new tokens for a refresh token. A refresh token can be used only once.
 func (c *call) renew(refresh string) (grant, bool) {
 	r := c.registry
 	r.mu.Lock()
@@ -115,8 +116,8 @@ func (c *call) renew(refresh string) (grant, bool) {
 	return c.grant(t.user), true
 }
 
-// code is a refresh token for the user of that name, or for the first user when the name is empty:
-// what a browser that is logged in would be shown.
+// code returns a refresh token of the user with this name, or of the first user if name is empty.
+// The real registry shows it to a user who is logged in with a browser.
 func (c *call) code(name string) (code, owner string, ok bool) {
 	r := c.registry
 	r.mu.Lock()
@@ -128,8 +129,8 @@ func (c *call) code(name string) (code, owner string, ok bool) {
 	return c.refreshToken(u), u.Name, true
 }
 
-// How long tokens last. The refresh token's 90 days stand in the platform's audit samples; the
-// access token's hour is ours, as the real one is not documented.
+// The lifetimes of tokens. The examples in the platform's audit documentation show 90 days for the
+// refresh token. The lifetime of the access token is not documented, so one hour is an assumption.
 const (
 	refreshLife = 90 * 24 * time.Hour
 	accessLife  = time.Hour
@@ -142,13 +143,14 @@ type token struct {
 
 func (t token) valid(now time.Time) bool { return now.Before(t.expires) && t.user.active }
 
-// grant needs the lock, like refreshToken.
+// grant creates tokens for a user. The caller must hold the lock.
 func (c *call) grant(u *user) grant {
 	g := grant{refresh: c.refreshToken(u), access: newToken(), expires: c.now.Add(accessLife)}
 	c.registry.access[g.access] = token{u, g.expires}
 	return g
 }
 
+// refreshToken creates a refresh token. The caller must hold the lock.
 func (c *call) refreshToken(u *user) string {
 	text := newToken()
 	c.registry.refresh[text] = token{u, c.now.Add(refreshLife)}
