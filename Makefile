@@ -123,7 +123,7 @@ fuzz: go ## Run every fuzz target for a while: make fuzz FUZZTIME=1m
 	done
 
 # These tests allocate much and keep little, so they run a quarter faster with fewer garbage collections.
-soak: export GOGC = 400
+soak: export GOGC = 1000
 soak: go ## Go through every crash, and through random sequences of rotations, sweeps, faults and edits for long: make soak SOAK=1h
 	@$(MAKE) --no-print-directory -j2 soak-commands soak-sweeps soak-values
 
