@@ -10,7 +10,7 @@ import (
 
 func goarch() string { return runtime.GOARCH }
 
-// elfHeader is the beginning of a Linux program for a processor: enough to be told for which.
+// elfHeader returns the header of a Linux program for a processor.
 func elfHeader(t testing.TB, goarch string) []byte {
 	t.Helper()
 	machine := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}[goarch]

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// reservedVariables are the service's own, which a function's configuration cannot set (Developer
-// Guide, "Defined runtime environment variables").
+// reservedVariables are the variables that the service sets and a function's configuration cannot
+// set (Developer Guide, "Defined runtime environment variables").
 var reservedVariables = []string{
 	"_HANDLER", "_X_AMZN_TRACE_ID", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_EXECUTION_ENV",
 	"AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION",
@@ -26,8 +26,8 @@ var reservedVariables = []string{
 	"AWS_LAMBDA_METADATA_API", "AWS_LAMBDA_METADATA_TOKEN",
 }
 
-// An environment is one running copy of a function: its process, its Runtime API and its /tmp. It
-// executes one event at a time.
+// An environment is an execution environment of a function: a process with its Runtime API and its
+// /tmp. It processes one event at a time.
 type environment struct {
 	deployment *deployment
 	stream     string // its log stream
@@ -37,19 +37,19 @@ type environment struct {
 	command    *exec.Cmd
 	initTime   time.Duration
 
-	// exited is closed when the process is reaped, its output read to the end, and all that it had
-	// is gone.
+	// exited is closed when the process has ended, its output has been read, and its files have
+	// been removed.
 	exited chan struct{}
 }
 
-// launch starts an environment and waits until it asks for its first event, at most for limit. The
-// error is the sandbox's own; the failure is the function's.
+// launch starts an environment and waits until it requests its first event, but at most for limit.
+// It returns a failure of the function as failure, and a failure of the sandbox as error.
 func (h *Host) launch(d *deployment, phase string, limit time.Duration) (*environment, *failure, error) {
 	env, err := h.prepare(d)
 	if err != nil {
-		return nil, nil, fmt.Errorf("make environment of function %s: %w", d.config.Name, err)
+		return nil, nil, fmt.Errorf("create an environment of the function %s: %w", d.config.Name, err)
 	}
-	ctx, cancel := h.within(h.ctx, limit)
+	ctx, cancel := h.withTimeout(h.ctx, limit)
 	defer cancel()
 	began := time.Now()
 	failed := env.initialize(ctx)
@@ -66,7 +66,7 @@ func (h *Host) launch(d *deployment, phase string, limit time.Duration) (*enviro
 	return nil, failed, nil
 }
 
-// prepare makes all that an environment has but its process.
+// prepare creates an environment without starting its process.
 func (h *Host) prepare(d *deployment) (*environment, error) {
 	env := &environment{
 		deployment: d,
@@ -94,10 +94,10 @@ func (h *Host) prepare(d *deployment) (*environment, error) {
 	return env, nil
 }
 
-// initialize runs the process up to its first request for an event.
+// initialize starts the process and waits for its first request for an event.
 func (e *environment) initialize(ctx context.Context) *failure {
 	if err := startIsolated(e.command); err != nil {
-		e.dismantle()
+		e.cleanUp()
 		return &failure{kind: "Runtime.InvalidEntrypoint", message: err.Error()}
 	}
 	go e.reap()
@@ -105,14 +105,14 @@ func (e *environment) initialize(ctx context.Context) *failure {
 	case <-e.api.ready:
 		return nil
 	case report := <-e.api.initErr:
-		select { // it is to exit by itself: what it writes until then is wanted
+		select { // the process should exit by itself, so that its last output is in the log
 		case <-e.exited:
 		case <-ctx.Done():
 		}
 		return report.initFailure()
 	case <-e.exited:
 		select {
-		case report := <-e.api.initErr: // what it reported before it ended says more
+		case report := <-e.api.initErr: // an error that the process reported before it ended is more precise
 			return report.initFailure()
 		default:
 			return e.exitFailure()
@@ -122,16 +122,16 @@ func (e *environment) initialize(ctx context.Context) *failure {
 	}
 }
 
-// variables are the whole environment of the process. What the service calls unreserved the
-// function may override.
+// variables returns all environment variables of the process. The function's configuration can
+// override the variables that the service does not reserve.
 func (e *environment) variables(region string) []string {
 	c := e.deployment.config
 	variables := map[string]string{
 		"LANG": "en_US.UTF-8",
 		"PATH": "/usr/local/bin:/usr/bin/:/bin:/opt/bin",
 		"TZ":   ":UTC",
-		// The service sets neither, but it has a /tmp for each environment, and no home with
-		// somebody's ~/.aws in it.
+		// The service sets neither variable. On the service, each environment has its own /tmp, and
+		// no home folder with a ~/.aws.
 		"HOME":   e.directory,
 		"TMPDIR": e.directory,
 	}
@@ -160,12 +160,12 @@ func (e *environment) variables(region string) []string {
 	return list
 }
 
-// serve gives the environment an event and waits until it is done with it. It is not taken when the
-// process died while it was idle: then another environment must have it.
-func (e *environment) serve(ctx context.Context, inv *invocation, within limiter) (out outcome, taken bool) {
-	e.output.attribute(inv.requestID)
+// serve sends an event to the environment and waits for the end of the invocation. taken is false
+// if the process ended before it got the event. The caller must then use another environment.
+func (e *environment) serve(ctx context.Context, inv *invocation, withTimeout limiter) (out outcome, taken bool) {
+	e.output.setRequestID(inv.requestID)
 	inv.begin(e.stream)
-	limited, cancel := within(context.Background(), time.Until(inv.deadline))
+	limited, cancel := withTimeout(context.Background(), time.Until(inv.deadline))
 	defer cancel()
 
 	sent := inv.event()
@@ -184,12 +184,13 @@ func (e *environment) serve(ctx context.Context, inv *invocation, within limiter
 		return outcome{err: errClosed}, true
 	}
 	out = e.await(ctx, inv, limited.Done())
-	e.output.attribute("")
+	e.output.setRequestID("")
 	return out, true
 }
 
-// await ends when the runtime asks for its next event, ends, or meets the deadline. An answer that
-// was given before stands: after a panic a Go runtime reports it, and only then exits.
+// await waits until the runtime requests its next event, exits, or reaches the deadline. A reply
+// that the runtime sent before it exited is the answer: a Go runtime reports a panic and then
+// exits.
 func (e *environment) await(ctx context.Context, inv *invocation, deadline <-chan struct{}) outcome {
 	var failed *failure
 	select {
@@ -210,11 +211,12 @@ func (e *environment) await(ctx context.Context, inv *invocation, deadline <-cha
 	case r := <-e.api.replies:
 		return inv.answered(r, failed)
 	default:
-		return inv.failed(failed) // ready never comes before a reply, so there is a failure
+		return inv.failed(failed) // not nil, because a runtime that is ready has sent a reply
 	}
 }
 
-func (e *environment) alive() bool {
+// running reports whether the process has not ended.
+func (e *environment) running() bool {
 	select {
 	case <-e.exited:
 		return false
@@ -223,10 +225,10 @@ func (e *environment) alive() bool {
 	}
 }
 
-// close kills the environment and waits until nothing is left of it.
+// close kills the process and waits until its files have been removed.
 func (e *environment) close() {
-	if e.alive() {
-		_ = e.command.Process.Kill() // no harm when it has just ended: os.Process knows
+	if e.running() {
+		_ = e.command.Process.Kill() // does nothing if the process has just ended
 	}
 	<-e.exited
 }
@@ -237,16 +239,16 @@ func closeAll(environments []*environment) {
 	}
 }
 
-// reap waits for the process and clears up after it, once, whatever ended it.
+// reap waits for the end of the process, and then kills its children and removes its files.
 func (e *environment) reap() {
-	_ = e.command.Wait() // how it ended stands in ProcessState
-	// The children that it left. While there are any, the kernel gives the group's number to nobody
-	// else.
+	_ = e.command.Wait() // the result is in ProcessState
+	// This kills the children. The kernel does not reuse the number of a process group that has
+	// members.
 	_ = syscall.Kill(-e.command.Process.Pid, syscall.SIGKILL)
-	e.dismantle()
+	e.cleanUp()
 }
 
-func (e *environment) dismantle() {
+func (e *environment) cleanUp() {
 	e.output.finish()
 	e.api.close()
 	_ = os.RemoveAll(e.directory)
@@ -266,8 +268,8 @@ func (d *deployment) timeout() *failure {
 		d.config.Timeout.Seconds()), timedOut: true}
 }
 
-// initFailure is what a runtime reported instead of asking for its first event: its body goes to
-// the caller, its type to the log, from the header or else the body.
+// initFailure returns the failure that a runtime reported during initialization. The caller gets
+// the body of the report. The log gets the error type, from the header or otherwise from the body.
 func (r reply) initFailure() *failure {
 	var document struct {
 		Type string `json:"errorType"`
@@ -275,5 +277,5 @@ func (r reply) initFailure() *failure {
 	if err := json.Unmarshal(r.body, &document); err != nil {
 		return &failure{kind: "Runtime.Unknown", message: "Runtime failed to start"}
 	}
-	return &failure{kind: cmp.Or(r.errorType, document.Type, "Runtime.Unknown"), posted: r.body}
+	return &failure{kind: cmp.Or(r.errorType, document.Type, "Runtime.Unknown"), report: r.body}
 }

@@ -18,31 +18,30 @@ import (
 	"quilt-rotate/internal/sandbox/awslambda"
 )
 
-func TestInvocationHasItsContext(t *testing.T) {
-	// Protects what the functions read of an invocation: request ID, ARN, deadline, trace.
+func TestInvocationHasRequestIDAndDeadline(t *testing.T) {
 	host := start(t, awslambda.Config{Timeout: 10 * time.Minute})
 	got := invoke[struct {
 		RequestID, ARN, Trace string
 		Remaining             float64
 	}](t, host, event{Do: "context"})
 	if want := "arn:aws:lambda:eu-central-1:123456789012:function:rotate"; got.ARN != want {
-		t.Errorf("function ARN %s, want %s", got.ARN, want)
+		t.Errorf("got the function ARN %s, want %s", got.ARN, want)
 	}
 	if begin := logged(host, "START RequestId: "+got.RequestID); len(begin) != 1 {
-		t.Errorf("the log has %d START lines of request %q", len(begin), got.RequestID)
+		t.Errorf("the log has %d START lines of the request %q, want 1", len(begin), got.RequestID)
 	}
 	if got.Remaining <= 0 || got.Remaining > 600 {
-		t.Errorf("%.1f s remain of a time-out of 10 minutes", got.Remaining)
+		t.Errorf("got %.1f s until the deadline, want at most 10 minutes", got.Remaining)
 	}
 	if !regexp.MustCompile(`^Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=0$`).MatchString(got.Trace) {
-		t.Errorf("trace header %q", got.Trace)
+		t.Errorf("got the trace header %q", got.Trace)
 	}
 }
 
-func TestEnvironmentHasTheServicesVariablesAndNoOther(t *testing.T) {
-	// Protects the runs from this machine's environment, which the service does not have.
-	t.Setenv("PARENT_ONLY", "must not arrive")
-	t.Setenv("AWS_PROFILE", "must not arrive either")
+func TestEnvironmentHasOnlyTheVariablesOfTheService(t *testing.T) {
+	// A function must not get the environment variables of this machine.
+	t.Setenv("PARENT_ONLY", "must not be passed on")
+	t.Setenv("AWS_PROFILE", "must not be passed on")
 	host := start(t, awslambda.Config{MemoryMB: 256, Environment: map[string]string{"LOG_LEVEL": "DEBUG",
 		"TZ": ":Europe/Berlin"}})
 	got := invoke[struct {
@@ -60,18 +59,18 @@ func TestEnvironmentHasTheServicesVariablesAndNoOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got.Directory != root {
-		t.Errorf("working directory %s, want the task root %s", got.Directory, root)
+		t.Errorf("got the working directory %s, want the task root %s", got.Directory, root)
 	}
 	if variables["HOME"] == os.Getenv("HOME") || variables["TMPDIR"] != variables["HOME"] {
-		t.Errorf("HOME %s and TMPDIR %s: want one folder that belongs to the environment", variables["HOME"],
+		t.Errorf("HOME is %s and TMPDIR is %s, want the same folder of the environment", variables["HOME"],
 			variables["TMPDIR"])
 	}
 	if !regexp.MustCompile(`^127\.0\.0\.1:\d+$`).MatchString(variables["AWS_LAMBDA_RUNTIME_API"]) {
-		t.Errorf("the Runtime API is at %q", variables["AWS_LAMBDA_RUNTIME_API"])
+		t.Errorf("got the address %q of the Runtime API", variables["AWS_LAMBDA_RUNTIME_API"])
 	}
 	if !regexp.MustCompile(`^\d{4}/\d\d/\d\d/\[\$LATEST\][0-9a-f]{32}$`).MatchString(
 		variables["AWS_LAMBDA_LOG_STREAM_NAME"]) {
-		t.Errorf("log stream %q", variables["AWS_LAMBDA_LOG_STREAM_NAME"])
+		t.Errorf("got the log stream %q", variables["AWS_LAMBDA_LOG_STREAM_NAME"])
 	}
 	temporary := variables["TMPDIR"]
 	for _, own := range []string{"HOME", "TMPDIR", "AWS_LAMBDA_RUNTIME_API", "AWS_LAMBDA_LOG_STREAM_NAME",
@@ -98,47 +97,47 @@ func TestEnvironmentHasTheServicesVariablesAndNoOther(t *testing.T) {
 		"LOG_LEVEL":                       "DEBUG",
 	}
 	if !maps.Equal(variables, want) {
-		t.Errorf("the environment is\n%v\nwant\n%v", variables, want)
+		t.Errorf("got the variables\n%v\nwant\n%v", variables, want)
 	}
 	host.Recycle("rotate")
 	if _, err := os.Stat(temporary); !os.IsNotExist(err) {
-		t.Errorf("the environment's folder is still there after it: %v", err)
+		t.Errorf("the folder of a closed environment still exists: %v", err)
 	}
 }
 
-func TestTypedErrorReachesTheCallerAndTheEnvironmentStaysWarm(t *testing.T) {
-	// Protects the error types, which are an operations API, and warm reuse after a handled error.
+func TestErrorTypeIsReportedAndTheEnvironmentIsReused(t *testing.T) {
+	// Operators and alarms use the error types.
 	host := start(t, awslambda.Config{})
 	former := invoke[process](t, host, event{Do: "count"})
 	if got := invokeFailing(t, host, event{Do: "fail", Value: "k1"}); got.ErrorType != "KeyRefused" ||
 		got.ErrorMessage != "key k1 was refused" {
-		t.Errorf("the caller reads %+v", got)
+		t.Errorf("got the error %+v, want KeyRefused", got)
 	}
 	if now := invoke[process](t, host, event{Do: "count"}); now.PID != former.PID || now.Invocations != 3 {
-		t.Errorf("process %d has %d invocations, want process %d with 3", now.PID, now.Invocations, former.PID)
+		t.Errorf("process %d has processed %d events, want process %d with 3 events", now.PID,
+			now.Invocations, former.PID)
 	}
 }
 
-func TestPanicIsReportedAndTheNextEventGetsAFreshProcess(t *testing.T) {
-	// Protects against losing an event to a process that posts its panic first and exits only then.
+func TestPanicIsReportedAndTheNextEventGetsANewProcess(t *testing.T) {
+	// The process reports its panic before it exits. No event may be sent to it in between.
 	host := start(t, awslambda.Config{})
 	for range 5 {
 		former := invoke[process](t, host, event{Do: "count"})
 		got := invokeFailing(t, host, event{Do: "panic", Value: "nil map"})
 		if got.ErrorType != "string" || got.ErrorMessage != "nil map" || len(got.StackTrace) == 0 {
-			t.Errorf("the caller reads %+v", got)
+			t.Errorf("got the error %+v, want the panic", got)
 		}
-		recovers(t, host, former.PID)
+		checkNewProcess(t, host, former.PID)
 		host.Recycle("rotate")
 	}
 	if reports := logged(host, "\tStatus: error\tError Type: Runtime.ExitError"); len(reports) != 5 {
-		t.Errorf("%d REPORT lines tell of the exit, want 5", len(reports))
+		t.Errorf("got %d REPORT lines with the exit, want 5", len(reports))
 	}
 }
 
 func TestExitFailsTheInvocation(t *testing.T) {
-	// Protects a crash inside a step: the caller hears of it, the last output is kept, the next
-	// event works.
+	// The log has the last output of the process, and the next event is processed.
 	for status, want := range map[int]string{2: "Error: Runtime exited with error: exit status 2",
 		0: "Error: Runtime exited without providing a reason"} {
 		host := start(t, awslambda.Config{})
@@ -146,89 +145,85 @@ func TestExitFailsTheInvocation(t *testing.T) {
 		got := invokeFailing(t, host, event{Do: "exit", Size: status})
 		if got.ErrorType != "Runtime.ExitError" || !regexp.MustCompile(`^RequestId: [0-9a-f-]{36} `+want+
 			`$`).MatchString(got.ErrorMessage) {
-			t.Errorf("exit status %d: the caller reads %+v", status, got)
+			t.Errorf("exit status %d: got the error %+v", status, got)
 		}
-		if lines := logged(host, "last words without a line's end"); len(lines) != 1 ||
+		if lines := logged(host, "output without a newline"); len(lines) != 1 ||
 			!strings.Contains(got.ErrorMessage, lines[0].RequestID) {
-			t.Errorf("exit status %d: the last words are logged as %+v", status, lines)
+			t.Errorf("exit status %d: got the last log lines %+v", status, lines)
 		}
-		recovers(t, host, former.PID)
+		checkNewProcess(t, host, former.PID)
 	}
 }
 
 func TestTimeoutKillsTheProcessAndItsChildren(t *testing.T) {
-	// Protects the deadline: nothing that the function started may act after its caller was told of
-	// the time-out.
+	// After the caller got the timeout, no process of the function may continue.
 	host := start(t, awslambda.Config{Timeout: 500 * time.Millisecond})
 	timeout := make(chan struct{})
-	host.LimitBy(timeout)
+	host.TimeOutOn(timeout)
 	former := invoke[process](t, host, event{Do: "count"})
 	child := newGate(t)
 	go func() {
-		<-child.met
+		<-child.arrived
 		close(timeout)
 	}()
 	got := invokeFailing(t, host, event{Do: "sleep", Value: child.url})
 	if got.ErrorType != "Sandbox.Timedout" ||
 		!regexp.MustCompile(`^RequestId: [0-9a-f-]{36} Error: Task timed out after 0\.50 seconds$`).MatchString(
 			got.ErrorMessage) {
-		t.Errorf("the caller reads %+v", got)
+		t.Errorf("got the error %+v, want a timeout", got)
 	}
-	receive(t, child.left, "the function's child is killed with it")
-	host.LimitByTime()
+	receive(t, child.left, "the end of the function's child process")
+	host.TimeOutByTime()
 	if len(logged(host, "asleep")) != 1 {
-		t.Errorf("the output of the killed process is lost: %q", texts(host.Logs("rotate")))
+		t.Errorf("the log does not have the output of the killed process: %q", texts(host.Logs("rotate")))
 	}
 	if reports := logged(host, "\tStatus: timeout"); len(reports) != 1 {
-		t.Errorf("%d REPORT lines tell of the time-out, want 1", len(reports))
+		t.Errorf("got %d REPORT lines with the timeout, want 1", len(reports))
 	}
 	add(t, host, awslambda.Config{Name: "rotate", Timeout: time.Minute})
-	recovers(t, host, former.PID)
+	checkNewProcess(t, host, former.PID)
 }
 
-func TestProcessThatIgnoresItsDeadlineIsKilledByTheClock(t *testing.T) {
-	// Protects the deadline: without a test that says when, it is the configured time.
+func TestProcessIsKilledAfterTheConfiguredTimeout(t *testing.T) {
 	host := start(t, awslambda.Config{Timeout: 50 * time.Millisecond})
 	child := newGate(t)
 	close(child.open)
 	if got := invokeFailing(t, host, event{Do: "sleep", Value: child.url}); got.ErrorType != "Sandbox.Timedout" {
-		t.Errorf("the caller reads %+v", got)
+		t.Errorf("got the error %+v, want a timeout", got)
 	}
 }
 
-func TestResponseMayHaveSixMegabytes(t *testing.T) {
-	// Protects the service's limit: an answer that works here must work there.
+func TestResponseIsLimitedTo6MB(t *testing.T) {
 	host := start(t, awslambda.Config{})
 	const limit, quotes = 6291556, 2
 	if got := invoke[string](t, host, event{Do: "big", Size: limit - quotes}); len(got) != limit-quotes {
-		t.Errorf("got %d bytes of %d", len(got), limit-quotes)
+		t.Errorf("got %d bytes, want %d", len(got), limit-quotes)
 	}
 	got := invokeFailing(t, host, event{Do: "big", Size: limit - quotes + 1})
 	if got.ErrorType != "Function.ResponseSizeTooLarge" {
-		t.Errorf("the caller reads %+v", got)
+		t.Errorf("got the error %+v, want Function.ResponseSizeTooLarge", got)
 	}
-	recovers(t, host, 0)
+	checkNewProcess(t, host, 0)
 }
 
-func TestFailedInitIsTriedOnceMoreAndThenReported(t *testing.T) {
-	// Protects the refusal to start: the service runs Init again inside the invocation, then
-	// answers with its failure.
+func TestFailedInitIsRepeatedOnceAndThenReported(t *testing.T) {
+	// The service repeats Init as part of the invocation.
 	for start, want := range map[string]struct{ errorType, message, phases string }{
 		"exit":   {"Runtime.ExitError", "Runtime exited with error: exit status 3", "Error Type: Runtime.ExitError"},
 		"report": {"InvalidSettings", "GRACE_PERIOD is not a duration", "Error Type: InvalidSettings"},
 		"hang":   {"Sandbox.Timedout", "Task timed out after 0.30 seconds", "Status: timeout"},
 	} {
 		t.Run(start, func(t *testing.T) {
-			initializing := make(eachInit, 2)
+			initializing := make(initSignal, 2)
 			host := newHost(t, awslambda.Options{Stderr: initializing})
-			if start == "hang" { // until its first line is logged
-				host.LimitBy(initializing)
+			if start == "hang" { // the time limit is over when the process has written its first line
+				host.TimeOutOn(initializing)
 			}
 			add(t, host, awslambda.Config{Name: "rotate", Timeout: 300 * time.Millisecond,
 				Environment: map[string]string{"BOOTSTRAP_START": start}})
 			got := invokeFailing(t, host, event{})
 			if got.ErrorType != want.errorType || !strings.HasSuffix(got.ErrorMessage, want.message) {
-				t.Errorf("the caller reads %+v, want %+v", got, want)
+				t.Errorf("got the error %+v, want %+v", got, want)
 			}
 			if n := len(logged(host, "initializing")); n != 2 {
 				t.Errorf("the process started %d times, want 2", n)
@@ -236,236 +231,230 @@ func TestFailedInitIsTriedOnceMoreAndThenReported(t *testing.T) {
 			for _, phase := range []string{"init", "invoke"} {
 				if lines := logged(host, "\tPhase: "+phase+"\t"); len(lines) != 1 || !strings.Contains(lines[0].Text,
 					want.phases) {
-					t.Errorf("the log tells of phase %s: %q", phase, texts(lines))
+					t.Errorf("phase %s: got the log lines %q, want one with %q", phase, texts(lines), want.phases)
 				}
 			}
 			if n := len(logged(host, "reported 202")); start == "report" && n != 2 {
-				t.Errorf("what the runtime wrote after its report was logged %d times, want 2", n)
+				t.Errorf("the log has %d lines that were written after the report, want 2", n)
 			}
-			host.LimitByTime()
+			host.TimeOutByTime()
 			add(t, host, awslambda.Config{Name: "rotate"})
-			recovers(t, host, 0)
+			checkNewProcess(t, host, 0)
 		})
 	}
 }
 
-// eachInit gets one for each process that logs that it is initializing.
-type eachInit chan struct{}
+// initSignal receives a value for each log line of a process that initializes.
+type initSignal chan struct{}
 
-func (e eachInit) Write(line []byte) (int, error) {
+func (s initSignal) Write(line []byte) (int, error) {
 	if bytes.Contains(line, []byte("initializing")) {
 		select {
-		case e <- struct{}{}:
-		default: // no test waits for more
+		case s <- struct{}{}:
+		default: // no test waits for this value
 		}
 	}
 	return len(line), nil
 }
 
-func TestInitThatFailsOnceIsNotSeenByTheCaller(t *testing.T) {
-	// Protects the same second try: a start that works then serves the event.
+func TestInitThatFailsOnceIsNotReported(t *testing.T) {
 	marker := filepath.Join(t.TempDir(), "failed")
 	host := start(t, awslambda.Config{Environment: map[string]string{"BOOTSTRAP_START": "fail once",
 		"BOOTSTRAP_MARKER": marker}})
 	if got := invoke[process](t, host, event{Do: "count"}); got.Invocations != 1 {
-		t.Errorf("got %+v", got)
+		t.Errorf("got %+v, want one invocation", got)
 	}
 	if report := logged(host, "REPORT RequestId"); len(report) != 1 || strings.Contains(report[0].Text,
 		"Init Duration") {
-		t.Errorf("the service counts a second Init as the invocation's: %q", texts(report))
+		t.Errorf("got the REPORT lines %q, want one without Init Duration, because Init was repeated", texts(report))
 	}
 }
 
 func TestColdAndWarmStarts(t *testing.T) {
-	// Protects what the cold starts are measured by: Init Duration stands in the first REPORT of
-	// each environment only.
+	// Only the first REPORT line of an environment has an Init Duration.
 	host := start(t, awslambda.Config{})
 	cold := invoke[process](t, host, event{Do: "count"})
 	warm := invoke[process](t, host, event{Do: "count"})
 	host.Recycle("rotate")
 	again := invoke[process](t, host, event{Do: "count"})
 	if warm != (process{2, cold.PID}) || again.Invocations != 1 || again.PID == cold.PID {
-		t.Errorf("cold %+v, warm %+v, recycled %+v", cold, warm, again)
+		t.Errorf("got the processes %+v, %+v and, after Recycle, %+v", cold, warm, again)
 	}
 	form := regexp.MustCompile(
 		`^REPORT RequestId: [0-9a-f-]{36}\tDuration: \d+\.\d\d ms\tBilled Duration: \d+ ms\tMemory Size: 128 MB(\tMax Memory Used: [1-9]\d* MB)?(\tInit Duration: \d+\.\d\d ms)?$`)
 	var inits []bool
 	for _, line := range logged(host, "REPORT RequestId") {
 		if !form.MatchString(line.Text) {
-			t.Errorf("REPORT line %q", line.Text)
+			t.Errorf("got the REPORT line %q", line.Text)
 		}
 		inits = append(inits, strings.Contains(line.Text, "\tInit Duration: "))
 	}
 	if !slices.Equal(inits, []bool{true, false, true}) {
-		t.Errorf("Init Duration in the three REPORT lines: %v", inits)
+		t.Errorf("the REPORT lines with Init Duration are %v, want the first and the third", inits)
 	}
 }
 
-func TestProcessThatDiesWhileIdleTakesNoEventWithIt(t *testing.T) {
-	// Protects the next event from a process that ended between two.
+func TestIdleProcessThatExitsLosesNoEvent(t *testing.T) {
 	host := start(t, awslambda.Config{})
 	g := newGate(t)
 	invoke[string](t, host, event{Do: "exit when idle", Value: g.url})
-	receive(t, g.met, "the process waits to exit")
+	receive(t, g.arrived, "the request of the process before its exit")
 	former := invoke[process](t, host, event{Do: "count"})
 	close(g.open)
-	receive(t, g.left, "the process exits")
+	receive(t, g.left, "the answer to the process")
 	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); {
 		answer, functionError, err := host.Invoke(context.Background(), "rotate", event{Do: "count"}.payload(t))
 		switch {
 		case err != nil:
 			t.Fatal(err)
-		case functionError != "": // the exit met an event: that one crashed, as it would in the service
+		case functionError != "": // the process exited during an event, which fails on the service too
 		case decode[process](t, answer).PID != former.PID:
 			return
 		}
 	}
-	t.Error("no event got a fresh process")
+	t.Error("no event got a new process")
 }
 
-func TestConcurrentEventsHaveAnEnvironmentEach(t *testing.T) {
-	// Protects against state of one invocation in another that runs at the same time.
+func TestConcurrentEventsHaveDifferentEnvironments(t *testing.T) {
+	// Two invocations that run at the same time must not share state.
 	host := start(t, awslambda.Config{Timeout: 10 * time.Minute})
 	g := newGate(t)
 	answers := make(chan process, 3)
 	for range 3 {
-		go func() { answers <- invoke[process](t, host, event{Do: "meet", Value: g.url}) }()
+		go func() { answers <- invoke[process](t, host, event{Do: "wait", Value: g.url}) }()
 	}
 	for range 3 {
-		receive(t, g.met, "three events at once")
+		receive(t, g.arrived, "three events at the same time")
 	}
 	close(g.open)
 	processes := map[int]bool{}
 	for range 3 {
-		processes[receive(t, answers, "answer").PID] = true
+		processes[receive(t, answers, "an answer").PID] = true
 	}
 	if len(processes) != 3 {
-		t.Errorf("three events at once ran in %d processes", len(processes))
+		t.Errorf("got %d processes, want 3", len(processes))
 	}
 	if now := invoke[process](t, host, event{Do: "count"}); !processes[now.PID] {
-		t.Errorf("process %d is none of the warm ones", now.PID)
+		t.Errorf("the next event got the new process %d, want one of the idle processes", now.PID)
 	}
 }
 
-func TestThrottledCallerIsRefusedAndAnEventWaits(t *testing.T) {
-	// Protects the limit that Secrets Manager's own documentation warns of: a caller gets 429, an
-	// event is kept.
+func TestThrottledCallIsRefusedAndAThrottledEventWaits(t *testing.T) {
+	// The documentation of Secrets Manager warns of this limit.
 	host := newHost(t, awslambda.Options{Concurrency: 1})
 	add(t, host, awslambda.Config{Name: "rotate", Timeout: 10 * time.Minute})
 	g := newGate(t)
 	done := make(chan process, 1)
-	go func() { done <- invoke[process](t, host, event{Do: "meet", Value: g.url}) }()
-	receive(t, g.met, "the first event")
+	go func() { done <- invoke[process](t, host, event{Do: "wait", Value: g.url}) }()
+	receive(t, g.arrived, "the first event")
 
 	response, body := call(t, host, "POST", "/2015-03-31/functions/rotate/invocations", "{}")
 	refusal := decode[map[string]string](t, body)
 	if response.StatusCode != 429 || response.Header.Get("X-Amzn-Errortype") != "TooManyRequestsException" ||
 		refusal["Reason"] != "ConcurrentInvocationLimitExceeded" {
-		t.Errorf("the second caller got %s %v %s", response.Status, response.Header, body)
+		t.Errorf("the second caller: got %s %v %s, want 429", response.Status, response.Header, body)
 	}
 	if _, err := host.InvokeEvent("rotate", event{Do: "print", Size: 1, Value: "kept"}.payload(t)); err != nil {
 		t.Fatal(err)
 	}
 	if lines := logged(host, "kept"); len(lines) != 0 {
-		t.Errorf("the event ran beyond the limit")
+		t.Errorf("the event was not throttled")
 	}
 	close(g.open)
 	receive(t, done, "the first answer")
-	idle(t, host)
+	waitIdle(t, host)
 	if len(logged(host, "line 0 kept")) != 1 {
-		t.Errorf("the event that waited never ran: %q", texts(host.Logs("rotate")))
+		t.Errorf("the throttled event was not processed: %q", texts(host.Logs("rotate")))
 	}
 }
 
-func TestUpdateReplacesTheEnvironmentsAfterTheirEvent(t *testing.T) {
-	// Protects a deployment during a rotation: the step under way is finished by the code that
-	// began it.
+func TestUpdateReplacesEnvironmentsAfterTheirEvent(t *testing.T) {
+	// If a deployment happens during a rotation step, the former code finishes the step.
 	host := start(t, awslambda.Config{Timeout: 10 * time.Minute, Environment: map[string]string{"LOG_LEVEL": "INFO"}})
 	child, g := newGate(t), newGate(t)
 	invoke[string](t, host, event{Do: "child", Value: child.url})
-	receive(t, child.met, "a child of the environment")
+	receive(t, child.arrived, "a child process of the environment")
 	former := make(chan process, 1)
-	go func() { former <- invoke[process](t, host, event{Do: "meet", Value: g.url}) }()
-	receive(t, g.met, "the event under way")
+	go func() { former <- invoke[process](t, host, event{Do: "wait", Value: g.url}) }()
+	receive(t, g.arrived, "the running event")
 
 	add(t, host, awslambda.Config{Name: "rotate", Environment: map[string]string{"LOG_LEVEL": "DEBUG"}})
 	got := invoke[struct{ Variables []string }](t, host, event{Do: "environment"})
 	if !slices.Contains(got.Variables, "LOG_LEVEL=DEBUG") {
-		t.Errorf("the update did not reach the next event: %v", got.Variables)
+		t.Errorf("the next event does not have the updated variable: %v", got.Variables)
 	}
 	current := invoke[process](t, host, event{Do: "count"})
 	close(g.open)
-	retired := receive(t, former, "the answer of the event under way")
-	receive(t, child.left, "the former environment is killed")
+	retired := receive(t, former, "the answer of the running event")
+	receive(t, child.left, "the end of the former environment")
 	for range 3 {
 		if now := invoke[process](t, host, event{Do: "count"}); now.PID != current.PID || now.PID == retired.PID {
-			t.Errorf("process %d took an event; the update's is %d, the former %d", now.PID, current.PID, retired.PID)
+			t.Errorf("process %d got the event, want process %d of the update and not the former process %d", now.PID,
+				current.PID, retired.PID)
 		}
 	}
 }
 
-func TestCallerThatHangsUpDoesNotStopTheFunction(t *testing.T) {
-	// Protects the case that makes orphans: the caller gave up, and the step goes on.
+func TestFunctionContinuesWhenTheCallerStopsWaiting(t *testing.T) {
+	// A step that continues after its caller stopped waiting can create an orphan.
 	host := newHost(t, awslambda.Options{Concurrency: 1})
 	add(t, host, awslambda.Config{Name: "rotate", Timeout: 10 * time.Minute})
 	g := newGate(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	result := make(chan error, 1)
 	go func() {
-		_, _, err := host.Invoke(ctx, "rotate", event{Do: "meet", Value: g.url}.payload(t))
+		_, _, err := host.Invoke(ctx, "rotate", event{Do: "wait", Value: g.url}.payload(t))
 		result <- err
 	}()
-	receive(t, g.met, "the event")
+	receive(t, g.arrived, "the event")
 	cancel()
-	if err := receive(t, result, "the caller's answer"); err == nil {
-		t.Error("the caller that hung up got an answer")
+	if err := receive(t, result, "the result of the caller"); err == nil {
+		t.Error("the caller that stopped waiting got an answer")
 	}
-	// waits for the place that the first still holds
+	// This event waits until the first event has ended.
 	if _, err := host.InvokeEvent("rotate", []byte("{}")); err != nil {
 		t.Fatal(err)
 	}
 	close(g.open)
-	idle(t, host)
+	waitIdle(t, host)
 	reports := logged(host, "REPORT RequestId")
 	if len(reports) != 2 || strings.Contains(reports[0].Text, "Status:") || reports[0].Stream != reports[1].Stream {
-		t.Errorf("the function did not go on undisturbed: %q", texts(reports))
+		t.Errorf("got the REPORT lines %q, want two of the same environment without a failure", texts(reports))
 	}
 }
 
 func TestCloseLeavesNothingBehind(t *testing.T) {
-	// Protects the machine: no process, child or file outlives the host.
 	temporary := t.TempDir()
 	t.Setenv("TMPDIR", temporary)
 	host := start(t, awslambda.Config{Timeout: 10 * time.Minute})
 	child, running := newGate(t), newGate(t)
 	invoke[string](t, host, event{Do: "child", Value: child.url})
-	receive(t, child.met, "a child of an idle environment")
+	receive(t, child.arrived, "a child process of an idle environment")
 	ended := make(chan error, 1)
 	go func() {
-		_, _, err := host.Invoke(context.Background(), "rotate", event{Do: "meet", Value: running.url}.payload(t))
+		_, _, err := host.Invoke(context.Background(), "rotate", event{Do: "wait", Value: running.url}.payload(t))
 		ended <- err
 	}()
-	receive(t, running.met, "an event under way")
+	receive(t, running.arrived, "a running event")
 
 	if err := host.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := receive(t, ended, "the invocation under way ends"); err == nil {
-		t.Error("the invocation under way had an answer")
+	if err := receive(t, ended, "the end of the running invocation"); err == nil {
+		t.Error("the running invocation got an answer, want an error")
 	}
-	receive(t, running.left, "its process is killed")
-	receive(t, child.left, "the child is killed")
+	receive(t, running.left, "the end of its process")
+	receive(t, child.left, "the end of the child process")
 	if left, err := os.ReadDir(temporary); err != nil || len(left) != 0 {
-		t.Errorf("files are left behind: %v %v", left, err)
+		t.Errorf("got the files %v (%v), want none", left, err)
 	}
 	if _, _, err := host.Invoke(context.Background(), "rotate", nil); err == nil {
-		t.Error("a closed host takes events")
+		t.Error("a closed host accepts events")
 	}
 }
 
 func TestEveryLineIsLoggedInOrder(t *testing.T) {
-	// Protects the logs, which tests search for keys and operators read: nothing lost, credited to
-	// its request.
+	// Tests search the logs for keys, so no line may be missing. Each line has its request ID.
 	var console bytes.Buffer
 	host := newHost(t, awslambda.Options{Stderr: &console})
 	add(t, host, awslambda.Config{Name: "rotate"})
@@ -473,51 +462,50 @@ func TestEveryLineIsLoggedInOrder(t *testing.T) {
 	invoke[string](t, host, event{Do: "print", Size: size, Value: strings.Repeat("x", 60)})
 	lines := host.Logs("rotate")
 	if len(lines) != size+4 { // initializing, START, END, REPORT
-		t.Fatalf("%d lines are logged, want %d", len(lines), size+4)
+		t.Fatalf("got %d log lines, want %d", len(lines), size+4)
 	}
 	if lines[0].Text != "initializing" || lines[0].RequestID != "" {
-		t.Errorf("first line %+v", lines[0])
+		t.Errorf("got the first line %+v, want initializing", lines[0])
 	}
 	id, stream := lines[1].RequestID, lines[0].Stream
 	for i, line := range lines[2 : size+2] {
 		if !strings.HasPrefix(line.Text, fmt.Sprintf("line %d ", i)) || line.RequestID != id || line.Stream != stream ||
 			line.Time.IsZero() {
-			t.Fatalf("line %d is %+v", i, line)
+			t.Fatalf("line %d: got %+v", i, line)
 		}
 	}
 	if got := texts(lines[size+2:]); got[0] != "END RequestId: "+id || !strings.HasPrefix(got[1], "REPORT RequestId: "+
 		id) {
-		t.Errorf("last lines %q", got)
+		t.Errorf("got the last lines %q, want END and REPORT", got)
 	}
 	if err := host.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if n := strings.Count(console.String(), "rotate | line "); n != size {
-		t.Errorf("the copy has %d lines of the function, want %d", n, size)
+		t.Errorf("Stderr got %d lines of the function, want %d", n, size)
 	}
 }
 
-func TestRuntimeAPIRefusesWhatIsOutOfTurn(t *testing.T) {
-	// Protects the protocol: an answer for another event, or for an earlier try of this one, must
-	// not pass for it.
-	host := start(t, awslambda.Config{Environment: map[string]string{"BOOTSTRAP_START": "by hand"}})
+func TestRuntimeAPIRefusesRequestsInTheWrongOrder(t *testing.T) {
+	// An answer to another event, or to a former attempt of the event, must not be accepted.
+	host := start(t, awslambda.Config{Environment: map[string]string{"BOOTSTRAP_START": "misuse the Runtime API"}})
 	got := invoke[map[string]int](t, host, event{})
 	want := map[string]int{"next before an answer": 403, "init error after init": 403, "answer of another event": 400,
-		"answer of an old try": 400}
+		"answer of a former attempt": 400}
 	if !maps.Equal(got, want) {
-		t.Errorf("statuses %v, want %v", got, want)
+		t.Errorf("got the statuses %v, want %v", got, want)
 	}
 	if len(logged(host, "answer 202")) != 1 || len(logged(host, "second answer 403")) != 1 {
-		t.Errorf("the log is %q", texts(host.Logs("rotate")))
+		t.Errorf("got the log %q, want a first answer with 202 and a second with 403", texts(host.Logs("rotate")))
 	}
 }
 
 var arm64 = flag.Bool("arm64", false,
 	"compile for another architecture, which takes a minute with an empty build cache")
 
-func TestForeignArchitectureRunsThroughQemuOrSaysWhatToDo(t *testing.T) {
-	// Protects the demo of the deployable arm64 artifact on an amd64 machine, and the other way
-	// round.
+func TestForeignArchitectureRunsWithQemu(t *testing.T) {
+	// Without qemu, the error says what to install. This makes it possible to run the deployable
+	// arm64 function on an amd64 machine, and the other way round.
 	foreign, emulator := "arm64", "qemu-aarch64"
 	if goarch() == "arm64" {
 		foreign, emulator = "amd64", "qemu-x86_64"
@@ -532,7 +520,7 @@ func TestForeignArchitectureRunsThroughQemuOrSaysWhatToDo(t *testing.T) {
 		_, err := host.Add(awslambda.Config{Name: "rotate", Bootstrap: path})
 		if err == nil || !strings.Contains(err.Error(), "built for "+foreign) || !strings.Contains(err.Error(),
 			"install qemu-user") {
-			t.Errorf("the error is %v", err)
+			t.Errorf("got the error %v, want one that says what to install", err)
 		}
 	})
 	t.Run("with qemu", func(t *testing.T) {
@@ -549,50 +537,49 @@ func TestForeignArchitectureRunsThroughQemuOrSaysWhatToDo(t *testing.T) {
 		}
 		add(t, host, awslambda.Config{Name: "rotate", Bootstrap: path, Timeout: 10 * time.Minute})
 		if got := invoke[process](t, host, event{Do: "count"}); got.Invocations != 1 {
-			t.Errorf("got %+v", got)
+			t.Errorf("got %+v, want one invocation", got)
 		}
 	})
 }
 
-func TestAddRefusesWhatTheServiceWould(t *testing.T) {
-	// Protects the configurations: what is refused at a deployment must not pass here.
+func TestAddRefusesWhatTheServiceRefuses(t *testing.T) {
 	host := newHost(t, awslambda.Options{})
 	plain := filepath.Join(t.TempDir(), "plain")
-	if err := os.WriteFile(plain, []byte("no program"), 0o600); err != nil {
+	if err := os.WriteFile(plain, []byte("not a program"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	tooMany := 3
 	for name, test := range map[string]struct {
 		config awslambda.Config
-		says   string
+		want   string
 	}{
 		"no name":           {awslambda.Config{Bootstrap: bootstrap}, "function name"},
 		"no code":           {awslambda.Config{Name: "rotate"}, "bootstrap or a handler"},
 		"missing bootstrap": {awslambda.Config{Name: "rotate", Bootstrap: plain + "-not"}, "no such file"},
-		"no executable":     {awslambda.Config{Name: "rotate", Bootstrap: plain}, "mode to 0755"},
-		"time-out too long": {awslambda.Config{Name: "rotate", Bootstrap: bootstrap, Timeout: time.Hour}, "timeout"},
+		"not executable":    {awslambda.Config{Name: "rotate", Bootstrap: plain}, "mode to 0755"},
+		"timeout too long":  {awslambda.Config{Name: "rotate", Bootstrap: bootstrap, Timeout: time.Hour}, "timeout"},
 		"too little memory": {awslambda.Config{Name: "rotate", Bootstrap: bootstrap, MemoryMB: 64}, "memory size"},
 		"too many retries": {awslambda.Config{Name: "rotate", Bootstrap: bootstrap, MaximumRetryAttempts: &tooMany},
 			"retry attempts"},
 		"reserved variable": {awslambda.Config{Name: "rotate", Bootstrap: bootstrap,
 			Environment: map[string]string{"AWS_REGION": "x"}}, "AWS_REGION"},
-		"impossible variable": {awslambda.Config{Name: "rotate", Bootstrap: bootstrap,
+		"invalid variable": {awslambda.Config{Name: "rotate", Bootstrap: bootstrap,
 			Environment: map[string]string{"A-B": "x"}}, "A-B"},
 	} {
-		if _, err := host.Add(test.config); err == nil || !strings.Contains(err.Error(), test.says) {
-			t.Errorf("%s: the error is %v, want one that says %q", name, err, test.says)
+		if _, err := host.Add(test.config); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got the error %v, want one that contains %q", name, err, test.want)
 		}
 	}
 }
 
 func TestProgramThatCannotRunFailsTheInvocation(t *testing.T) {
-	// Protects the caller from an answer that looks like the sandbox's own fault.
+	// It is a failure of the function and not of the sandbox.
 	path := filepath.Join(t.TempDir(), "bootstrap")
 	if err := os.WriteFile(path, []byte("neither a program nor a script\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	host := start(t, awslambda.Config{Bootstrap: path})
 	if got := invokeFailing(t, host, event{}); got.ErrorType != "Runtime.InvalidEntrypoint" {
-		t.Errorf("the caller reads %+v", got)
+		t.Errorf("got the error %+v, want Runtime.InvalidEntrypoint", got)
 	}
 }

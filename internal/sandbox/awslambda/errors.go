@@ -6,12 +6,12 @@ import (
 	"net/http"
 )
 
-// An Error is a refusal by the service: the function did not run.
+// An Error is an error of the service. The function did not run.
 type Error struct {
-	Status  int    // of HTTP
+	Status  int    // the HTTP status
 	Code    string // the exception, such as ResourceNotFoundException
 	Message string
-	Reason  string // of a TooManyRequestsException
+	Reason  string // only in a TooManyRequestsException
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("lambda: %s: %s", e.Code, e.Message) }
@@ -21,23 +21,23 @@ func invalidParameter(format string, args ...any) *Error {
 		Message: fmt.Sprintf(format, args...)}
 }
 
-// A failure is why an invocation has no answer of the function's own making.
+// A failure is the reason why an invocation has no answer from the function.
 type failure struct {
 	kind     string // the errorType
 	message  string
-	posted   []byte // what the runtime itself reported, if it did
+	report   []byte // the error that the runtime reported, or nil
 	timedOut bool
 }
 
-// answer is the failure as the service's caller sees it.
+// answer returns the failure in the form that the service's caller gets.
 func (f *failure) answer(requestID string) []byte {
-	if f.posted != nil {
-		return f.posted
+	if f.report != nil {
+		return f.report
 	}
 	return errorDocument(f.kind, fmt.Sprintf("RequestId: %s Error: %s", requestID, f.message))
 }
 
-// status is the failure as the REPORT line tells it.
+// status returns the failure in the form of the REPORT line.
 func (f *failure) status() string {
 	if f.timedOut {
 		return "Status: timeout"
@@ -51,7 +51,7 @@ func errorDocument(kind, message string) []byte {
 		Message string `json:"errorMessage"`
 	}{kind, message})
 	if err != nil {
-		panic(err) // two strings always encode
+		panic(err) // two strings can always be encoded
 	}
 	return document
 }

@@ -12,16 +12,16 @@ import (
 	"runtime"
 )
 
-// An executable is a bootstrap, and how this machine runs it.
+// An executable is a bootstrap file with the command that runs it on this machine.
 type executable struct {
 	path         string   // absolute
-	command      []string // the path, behind an emulator where the machine needs one
-	architecture string   // as the service names it: arm64 or x86_64
+	command      []string // the path, after an emulator if the machine needs one
+	architecture string   // in the service's terms: arm64 or x86_64
 	size         int64
 	sum          string // SHA-256, in base64
 }
 
-// architectures are the ones that Lambda has, by their number in an ELF file.
+// architectures are the architectures of Lambda, by their number in an ELF file.
 var architectures = map[elf.Machine]struct{ goarch, lambda, emulator string }{
 	elf.EM_X86_64:  {"amd64", "x86_64", "qemu-x86_64"},
 	elf.EM_AARCH64: {"arm64", "arm64", "qemu-aarch64"},
@@ -54,8 +54,8 @@ func findExecutable(path string) (executable, error) {
 	return e.emulated(file)
 }
 
-// emulated puts an emulator before a program that is built for another processor. What is no ELF
-// file (a script, a program of this machine's own system) is left to the system to judge.
+// emulated adds an emulator to the command if the program is built for another processor. A file
+// that is not an ELF file, such as a script, runs without an emulator.
 func (e executable) emulated(file *os.File) (executable, error) {
 	e.architecture = hostArchitecture()
 	program, err := elf.NewFile(file)

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// LimitBy lets processes meet their limits, of the Init phase and of an invocation, when the test
-// says so, and not when their time is over.
-func (h *Host) LimitBy(event <-chan struct{}) {
-	h.within = func(parent context.Context, _ time.Duration) (context.Context, context.CancelFunc) {
+// TimeOutOn ends the Init phase or an invocation when event receives a value, instead of after a
+// time.
+func (h *Host) TimeOutOn(event <-chan struct{}) {
+	h.withTimeout = func(parent context.Context, _ time.Duration) (context.Context, context.CancelFunc) {
 		ctx, cancel := context.WithCancel(parent)
 		go func() {
 			select {
@@ -21,5 +21,5 @@ func (h *Host) LimitBy(event <-chan struct{}) {
 	}
 }
 
-// LimitByTime is how every Host starts.
-func (h *Host) LimitByTime() { h.within = context.WithTimeout }
+// TimeOutByTime restores the time limits.
+func (h *Host) TimeOutByTime() { h.withTimeout = context.WithTimeout }

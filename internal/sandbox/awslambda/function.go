@@ -12,28 +12,27 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 )
 
-// A Config is a function as it is deployed.
+// A Config is the configuration of a function.
 type Config struct {
 	Name string
 
-	// Bootstrap is the path of the function's executable. Its folder is the task root, as if the
-	// zip were unpacked there.
+	// Bootstrap is the path of the function's executable. Its folder is the task root.
 	Bootstrap string
-	// Handler runs the function in this process, in place of a Bootstrap: for tests. It has the
-	// deadline, the context and the errors of a real one; its output is not captured, and
-	// Environment does not reach it.
+	// Handler runs the function in this process instead of a Bootstrap, for tests. The deadline,
+	// the context and the errors are as in a process. The output is not captured, and Environment
+	// is not used.
 	Handler lambda.Handler
 
 	Environment map[string]string
 	Tags        map[string]string
-	Timeout     time.Duration // 0 means 3 s, as in the service
-	MemoryMB    int           // 0 means 128, as in the service; reported to the function, not enforced
+	Timeout     time.Duration // default: 3 s, as in the service
+	MemoryMB    int           // default: 128, as in the service; the function can read it, but it is not enforced
 
-	// MaximumRetryAttempts of an asynchronous event after a function error; nil means 2, as in the
-	// service.
+	// MaximumRetryAttempts is how often an asynchronous event is retried after a function error.
+	// The default is 2, as in the service.
 	MaximumRetryAttempts *int
 
-	OnReport func(Report) // gets the report of each invocation, before its caller has the answer; may be nil
+	OnReport func(Report) // called for each invocation, before the caller gets the answer; may be nil
 }
 
 const (
@@ -49,8 +48,9 @@ var (
 	variablePattern = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]+$`)
 )
 
-// checked is the Config with the service's defaults, or what the service refuses about it.
-func (c Config) checked() (Config, error) {
+// validated returns the Config with the service's defaults. It returns an error if the service
+// would refuse the Config.
+func (c Config) validated() (Config, error) {
 	if c.Timeout == 0 {
 		c.Timeout = defaultTimeout
 	}
@@ -62,15 +62,15 @@ func (c Config) checked() (Config, error) {
 	case !namePattern.MatchString(c.Name):
 		return c, invalidParameter("the function name %q must match %s", c.Name, namePattern)
 	case (c.Bootstrap == "") == (c.Handler == nil):
-		return c, invalidParameter("function %s needs a bootstrap or a handler, and not both", c.Name)
+		return c, invalidParameter("the function %s needs either a bootstrap or a handler", c.Name)
 	case c.Timeout < 0 || c.Timeout > maxTimeout:
-		return c, invalidParameter("the timeout %s of function %s must lie between 0 and %s", c.Timeout, c.Name,
+		return c, invalidParameter("the timeout %s of function %s must be between 0 and %s", c.Timeout, c.Name,
 			maxTimeout)
 	case c.MemoryMB < 128 || c.MemoryMB > 10240:
-		return c, invalidParameter("the memory size %d MB of function %s must lie between 128 and 10240", c.MemoryMB,
+		return c, invalidParameter("the memory size %d MB of function %s must be between 128 and 10240", c.MemoryMB,
 			c.Name)
 	case c.MaximumRetryAttempts != nil && (*c.MaximumRetryAttempts < 0 || *c.MaximumRetryAttempts > 2):
-		return c, invalidParameter("the maximum retry attempts %d of function %s must lie between 0 and 2",
+		return c, invalidParameter("the maximum retry attempts %d of function %s must be between 0 and 2",
 			*c.MaximumRetryAttempts, c.Name)
 	}
 	if err := checkTags(c.Tags); err != nil {
@@ -96,8 +96,7 @@ func (c Config) retries() int {
 	return *c.MaximumRetryAttempts
 }
 
-// A function is what outlives its updates: its name, its logs, and who may invoke it. Host.mu
-// guards it.
+// A function is the part of a function that an update does not replace. Host.mu guards it.
 type function struct {
 	current  *deployment
 	journal  *journal
@@ -106,7 +105,7 @@ type function struct {
 	revision string
 }
 
-// A deployment is one update of a function, with the environments that run it.
+// A deployment is a version of a function's configuration and code, with its idle environments.
 type deployment struct {
 	arn        string
 	config     Config
@@ -114,13 +113,13 @@ type deployment struct {
 	journal    *journal
 
 	idle    []*environment // guarded by Host.mu
-	retired bool           // guarded by Host.mu: an environment that comes back is closed
+	retired bool           // guarded by Host.mu: an environment is closed after its event
 }
 
-// Add creates a function, or updates the one of that name: environments of the former update end
-// after their event.
+// Add creates a function, or updates the function with this name. The environments of the former
+// deployment finish their event and are closed.
 func (h *Host) Add(config Config) (functionARN string, err error) {
-	config, err = config.checked()
+	config, err = config.validated()
 	if err != nil {
 		return "", fmt.Errorf("add function: %w", err)
 	}
@@ -150,14 +149,14 @@ func (h *Host) Add(config Config) (functionARN string, err error) {
 	return d.arn, nil
 }
 
-// Exists tells whether there is such a function, by name or ARN: Secrets Manager asks before it
-// takes one for a rotation.
+// Exists reports whether a function exists. Secrets Manager checks this before it turns rotation
+// on.
 func (h *Host) Exists(nameOrARN string) bool {
 	_, err := h.find(nameOrARN, "")
 	return err == nil
 }
 
-// Remove deletes a function and its logs. An event under way is finished first.
+// Remove deletes a function and its logs. Running environments finish their event and are closed.
 func (h *Host) Remove(name string) {
 	h.mu.Lock()
 	f := h.functions[name]
@@ -170,7 +169,7 @@ func (h *Host) Remove(name string) {
 	closeAll(idle)
 }
 
-// Recycle drops a function's environments, so that its next invocation is a cold start.
+// Recycle closes the idle environments of a function. The next invocation is a cold start.
 func (h *Host) Recycle(name string) {
 	h.mu.Lock()
 	var idle []*environment
@@ -182,8 +181,8 @@ func (h *Host) Recycle(name string) {
 	closeAll(idle)
 }
 
-// Logs is everything that the function's processes wrote, and the service's own lines about them,
-// in order.
+// Logs returns the log of a function: the output of its processes and the lines of the service, in
+// order.
 func (h *Host) Logs(name string) []LogLine {
 	h.mu.Lock()
 	f := h.functions[name]
@@ -194,15 +193,15 @@ func (h *Host) Logs(name string) []LogLine {
 	return f.journal.all()
 }
 
-// A LogGroup is where CloudWatch Logs keeps what a function wrote.
+// A LogGroup is the CloudWatch Logs log group of a function.
 type LogGroup struct {
 	Name     string
 	Function string
 	Created  time.Time
 }
 
-// LogGroups are the log groups of all functions, by name. Each comes with its function, as in a
-// stack that declares both; a group that nobody declares would come with the first invocation.
+// LogGroups returns the log groups of all functions, ordered by name. A log group exists as long as
+// its function, as in a stack that declares both.
 func (h *Host) LogGroups() []LogGroup {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -216,8 +215,8 @@ func (h *Host) LogGroups() []LogGroup {
 
 func logGroup(function string) string { return "/aws/lambda/" + function }
 
-// deploy puts next in the place of the current deployment, and returns the environments to close.
-// The caller holds Host.mu, which must be free again before they are closed.
+// deploy replaces the current deployment with next, and returns the environments to close. The
+// caller must hold Host.mu, and must release it before it closes them.
 func (f *function) deploy(next *deployment) (idle []*environment) {
 	if former := f.current; former != nil {
 		idle, former.idle, former.retired = former.idle, nil, true
@@ -228,26 +227,27 @@ func (f *function) deploy(next *deployment) (idle []*environment) {
 	return idle
 }
 
-// take gives the deployment's environment that was used last, as the service prefers warm ones; nil
-// means a cold start.
-func (h *Host) take(d *deployment) *environment {
+// takeIdle returns the idle environment that was used last, or nil. If it is nil, the invocation
+// needs a cold start.
+func (h *Host) takeIdle(d *deployment) *environment {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for len(d.idle) > 0 {
 		last := len(d.idle) - 1
 		env := d.idle[last]
 		d.idle = d.idle[:last]
-		if env.alive() {
+		if env.running() {
 			return env
 		}
 	}
 	return nil
 }
 
-// giveBack keeps an environment for the next event, unless its deployment has been replaced.
-func (h *Host) giveBack(d *deployment, env *environment) {
+// release keeps an environment for the next event. If its deployment has been replaced, release
+// closes it.
+func (h *Host) release(d *deployment, env *environment) {
 	h.mu.Lock()
-	keep := env.alive() && !d.retired && !h.closed
+	keep := env.running() && !d.retired && !h.closed
 	if keep {
 		d.idle = append(d.idle, env)
 	}
@@ -261,7 +261,7 @@ func (h *Host) arn(name string) string {
 	return fmt.Sprintf("arn:aws:lambda:%s:%s:function:%s", h.options.Region, h.options.Account, name)
 }
 
-// find resolves a name, a partial ARN or an ARN, as the Invoke API takes them.
+// find returns a function by its name, partial ARN or ARN, as in the Invoke API.
 func (h *Host) find(nameOrARN, qualifier string) (*function, error) {
 	name := nameOrARN
 	for _, prefix := range []string{h.arn(""), h.options.Account + ":function:", "function:"} {
@@ -293,7 +293,7 @@ func (h *Host) notFound(name, qualifier string) *Error {
 	return &Error{Status: http.StatusNotFound, Code: "ResourceNotFoundException", Message: "Function not found: " + arn}
 }
 
-// deployed is the function's current deployment; nil once it was removed.
+// deployed returns the function's current deployment, or nil if the function was removed.
 func (h *Host) deployed(f *function) *deployment {
 	h.mu.Lock()
 	defer h.mu.Unlock()

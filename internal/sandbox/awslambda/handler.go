@@ -12,8 +12,8 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
 
-// runHandler runs an invocation in this process. A handler that outlives its deadline cannot be
-// killed: its context ends, its caller hears of the time-out, and what it still does is lost.
+// runHandler runs an invocation in this process. A handler cannot be killed at its deadline. Its
+// context ends, the caller gets the timeout, and a later result of the handler is ignored.
 func (h *Host) runHandler(inv *invocation) outcome {
 	inv.begin("")
 	ctx, cancel := context.WithDeadline(h.ctx, inv.deadline)
@@ -43,7 +43,7 @@ func (h *Host) runHandler(inv *invocation) outcome {
 	case r = <-done:
 	case <-ctx.Done():
 	}
-	switch { // the deadline first: a process would have been killed, whatever it was about to say
+	switch { // the deadline comes first, because a process would have been killed
 	case h.ctx.Err() != nil:
 		return outcome{err: errClosed}
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
@@ -78,19 +78,21 @@ func panicReply(value any) reply {
 	}
 }
 
-// errorReply is what aws-lambda-go would post. A cause that has that form already goes as it is.
+// errorReply returns the error report of aws-lambda-go. If the cause is already such a report, it
+// is not changed.
 func errorReply(report messages.InvokeResponse_Error, cause any) reply {
 	if own, ok := cause.(messages.InvokeResponse_Error); ok {
 		report = own
 	}
 	body, err := json.Marshal(report)
 	if err != nil {
-		panic(err) // strings and numbers always encode
+		panic(err) // strings and numbers can always be encoded
 	}
 	return reply{body: body, failed: true}
 }
 
-// typeName is the error type that aws-lambda-go reports: the Go type's name without its package.
+// typeName returns the error type that aws-lambda-go reports: the name of the Go type without its
+// package.
 func typeName(value any) string {
 	t := reflect.TypeOf(value)
 	if t.Kind() == reflect.Pointer {

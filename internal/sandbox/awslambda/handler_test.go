@@ -23,7 +23,7 @@ func handlerOf(f func(context.Context, event) (any, error)) awslambda.Config {
 }
 
 func TestHandlerAnswersAsAProcessDoes(t *testing.T) {
-	// Protects the equivalence that lets most tests do without a process.
+	// Most tests use a handler instead of a process, because it is faster.
 	host := start(t, handlerOf(func(ctx context.Context, e event) (any, error) {
 		switch e.Do {
 		case "fail":
@@ -41,7 +41,7 @@ func TestHandlerAnswersAsAProcessDoes(t *testing.T) {
 		return lc.InvokedFunctionArn, nil
 	}))
 	if got := invoke[string](t, host, event{}); got != "arn:aws:lambda:eu-central-1:123456789012:function:rotate" {
-		t.Errorf("function ARN %s", got)
+		t.Errorf("got the function ARN %s", got)
 	}
 	for e, want := range map[event]report{
 		{Do: "fail"}:                 {ErrorType: "keyRefused", ErrorMessage: "key was refused"},
@@ -54,18 +54,17 @@ func TestHandlerAnswersAsAProcessDoes(t *testing.T) {
 		got := invokeFailing(t, host, e)
 		if got.ErrorType != want.ErrorType || !strings.HasSuffix(got.ErrorMessage, want.ErrorMessage) ||
 			(len(got.StackTrace) > 0) != (e.Do == "panic") {
-			t.Errorf("%s: the caller reads %+v, want %+v", e.Do, got, want)
+			t.Errorf("%s: got the error %+v, want %+v", e.Do, got, want)
 		}
 	}
 	if starts, ends := len(logged(host, "START RequestId")), len(logged(host, "REPORT RequestId")); starts != 6 ||
 		ends != 6 {
-		t.Errorf("%d START and %d REPORT lines of 6 invocations", starts, ends)
+		t.Errorf("got %d START and %d REPORT lines, want 6 of each", starts, ends)
 	}
 }
 
-func TestHandlersContextEndsAtTheDeadline(t *testing.T) {
-	// Protects the deadline in tests: what a handler returns at its end comes too late, as a
-	// process is killed by then.
+func TestContextOfAHandlerEndsAtTheDeadline(t *testing.T) {
+	// An answer after the deadline is ignored, because a process would have been killed.
 	stopped := make(chan error, 1)
 	config := handlerOf(func(ctx context.Context, _ event) (any, error) {
 		<-ctx.Done()
@@ -76,16 +75,15 @@ func TestHandlersContextEndsAtTheDeadline(t *testing.T) {
 	host := start(t, config)
 	if got := invokeFailing(t, host, event{}); got.ErrorType != "Sandbox.Timedout" ||
 		!strings.HasSuffix(got.ErrorMessage, "Error: Task timed out after 0.05 seconds") {
-		t.Errorf("the caller reads %+v", got)
+		t.Errorf("got the error %+v, want a timeout", got)
 	}
-	if err := receive(t, stopped, "the handler's context ends"); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("the handler's context ended with %v", err)
+	if err := receive(t, stopped, "the end of the handler's context"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the handler's context ended with %v, want %v", err, context.DeadlineExceeded)
 	}
 }
 
-func TestHandlerThatIgnoresItsDeadlineHoldsUpNobody(t *testing.T) {
-	// Protects tests from a handler that hangs: its caller hears of the time-out, and Close
-	// returns.
+func TestHandlerThatIgnoresItsDeadlineBlocksNothing(t *testing.T) {
+	// The caller gets the timeout, and Close returns.
 	release := make(chan struct{})
 	defer close(release)
 	config := handlerOf(func(context.Context, event) (any, error) {
@@ -95,7 +93,7 @@ func TestHandlerThatIgnoresItsDeadlineHoldsUpNobody(t *testing.T) {
 	config.Timeout = 50 * time.Millisecond
 	host := start(t, config)
 	if got := invokeFailing(t, host, event{}); got.ErrorType != "Sandbox.Timedout" {
-		t.Errorf("the caller reads %+v", got)
+		t.Errorf("got the error %+v, want a timeout", got)
 	}
 	if err := host.Close(); err != nil {
 		t.Error(err)

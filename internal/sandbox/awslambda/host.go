@@ -1,16 +1,15 @@
-// Package awslambda is AWS Lambda on loopback, as far as a rotation needs it: it runs a function's
-// built `bootstrap` as the service would, through the documented Runtime API, and answers the
-// Invoke API on the wire.
+// Package awslambda is AWS Lambda on loopback, with the operations that a rotation needs. It runs a
+// function's `bootstrap` with the documented Runtime API, and serves the Invoke API over HTTP.
 //
-// It relies on real time, since the processes it runs read real time, except that the lines of the
-// log groups have the time of the sandbox's clock. It relies on the machine to run the function's
-// architecture, natively or through qemu-user. What it answers follows the Lambda
-// Developer Guide ("Using the Lambda runtime API for custom runtimes", "Understanding the Lambda
-// execution environment lifecycle") and the API Reference.
+// It uses real time, because the processes of functions read the real time. Only the lines of log
+// groups have the time of the sandbox's clock. The machine must be able to run the architecture of
+// a function, natively or with qemu-user. The answers follow the Lambda Developer Guide ("Using the
+// Lambda runtime API for custom runtimes", "Understanding the Lambda execution environment
+// lifecycle") and the API Reference.
 //
-// It never checks signatures or permissions, never enforces the memory size, and never freezes an
-// environment between two events, as the service does. It gives a function nothing of its own
-// process's environment.
+// Unlike the service, it never checks signatures or permissions, never enforces the memory size,
+// and never freezes an environment between two events. A function does not get the environment
+// variables of this process.
 package awslambda
 
 import (
@@ -35,26 +34,25 @@ var (
 	accountPattern = regexp.MustCompile(`^\d{12}$`)
 )
 
-// Options are the account that a Host plays.
+// Options configure a Host.
 type Options struct {
 	Region      string
 	Account     string
-	Stderr      io.Writer     // gets a copy of the functions' logs, each line after the function's name; may be nil
-	Concurrency int           // the account's concurrent executions; 0 means 1000
-	RetryDelay  time.Duration // before each retry of an event; the service waits one minute, then two
+	Stderr      io.Writer     // gets the log lines of all functions, with the function's name; may be nil
+	Concurrency int           // the account's concurrent executions; default: 1000
+	RetryDelay  time.Duration // the time before each retry of an event; the service waits one minute, then two
 
-	Clock *clock.Clock // of the log groups; nil: real time
+	Clock *clock.Clock // for the log groups; default: real time
 }
 
-// A Host is the Lambda service of one account and region. As an http.Handler it is the service's
-// API.
+// A Host is the Lambda service of an account and region. Its ServeHTTP serves the API.
 type Host struct {
-	options   Options
-	directory string // of the environments' /tmp
-	router    *http.ServeMux
-	console   *console
-	initLimit time.Duration
-	within    limiter
+	options     Options
+	directory   string // contains the /tmp of each environment
+	router      *http.ServeMux
+	console     *console
+	initLimit   time.Duration
+	withTimeout limiter
 
 	ctx      context.Context // ends with Close
 	stop     context.CancelFunc
@@ -64,20 +62,19 @@ type Host struct {
 	closed      bool
 	functions   map[string]*function
 	concurrency int
-	executing   int           // invocations that hold a slot of the account's concurrency
-	events      int           // asynchronous events, queued or executing
-	changed     chan struct{} // closed, and replaced, when one of the three numbers above changes
+	executing   int           // the number of invocations that run
+	events      int           // the number of asynchronous events that are queued or run
+	changed     chan struct{} // closed and replaced when one of the three numbers above changes
 }
 
-// A limiter ends a context after a time. Tests have others than [context.WithTimeout], which end it
-// at an event.
+// A limiter returns a context that ends after a time. It is [context.WithTimeout] except in tests.
 type limiter func(parent context.Context, limit time.Duration) (context.Context, context.CancelFunc)
 
-// New starts a Host that has no functions.
+// New returns a Host without functions.
 func New(options Options) (*Host, error) {
 	if options.Region == "" || !accountPattern.MatchString(options.Account) {
-		return nil, fmt.Errorf("start Lambda host: region %q and account %q: give a region and a 12-digit account",
-			options.Region, options.Account)
+		return nil, fmt.Errorf("start Lambda host: the region is %q and the account is %q: set a region and an account "+
+			"of 12 digits", options.Region, options.Account)
 	}
 	if options.Clock == nil {
 		options.Clock = &clock.Clock{}
@@ -93,8 +90,8 @@ func New(options Options) (*Host, error) {
 		options:     options,
 		directory:   directory,
 		console:     &console{out: options.Stderr},
-		initLimit:   10 * time.Second, // the limit of the Init phase, as the Developer Guide gives it
-		within:      context.WithTimeout,
+		initLimit:   10 * time.Second, // the limit of the Init phase in the Developer Guide
+		withTimeout: context.WithTimeout,
 		functions:   map[string]*function{},
 		concurrency: options.Concurrency,
 		changed:     make(chan struct{}),
@@ -104,8 +101,8 @@ func New(options Options) (*Host, error) {
 	return h, nil
 }
 
-// Close kills every process that the Host started, ends the invocations under way with an error,
-// and removes the Host's files. A Handler that ignores its context runs on.
+// Close kills all processes that the Host started, ends running invocations with an error, and
+// removes the Host's files. A Handler that ignores its context continues.
 func (h *Host) Close() error {
 	h.mu.Lock()
 	h.closed = true
@@ -126,8 +123,8 @@ func (h *Host) Close() error {
 	return nil
 }
 
-// SetConcurrency changes the account's concurrent executions, the limit that a throttled caller
-// meets.
+// SetConcurrency changes the limit of the account's concurrent executions. A caller over the limit
+// is throttled.
 func (h *Host) SetConcurrency(limit int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -135,8 +132,8 @@ func (h *Host) SetConcurrency(limit int) {
 	h.announce()
 }
 
-// Idle waits until no asynchronous event is queued or executing.
-func (h *Host) Idle(ctx context.Context) error {
+// WaitIdle waits until no asynchronous event is queued or runs.
+func (h *Host) WaitIdle(ctx context.Context) error {
 	for {
 		h.mu.Lock()
 		events, changed := h.events, h.changed
@@ -152,14 +149,16 @@ func (h *Host) Idle(ctx context.Context) error {
 	}
 }
 
-// announce wakes those who wait for a slot or for the last event. The caller holds h.mu.
+// announce wakes the goroutines that wait for a slot or for the last event. The caller must hold
+// h.mu.
 func (h *Host) announce() {
 	close(h.changed)
 	h.changed = make(chan struct{})
 }
 
-// enter takes one slot of the account's concurrency, or refuses as the service does.
-func (h *Host) enter() error {
+// acquireSlot takes a slot of the account's concurrency. If there is none, it returns the error of
+// the service.
+func (h *Host) acquireSlot() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
@@ -174,14 +173,14 @@ func (h *Host) enter() error {
 	return nil
 }
 
-// enterLater waits for a slot: the service keeps an event that is throttled and tries again.
-func (h *Host) enterLater() error {
+// waitForSlot waits for a slot, because the service keeps an event that is throttled.
+func (h *Host) waitForSlot() error {
 	for {
 		h.mu.Lock()
 		changed := h.changed
 		h.mu.Unlock()
 		var refused *Error
-		if err := h.enter(); !errors.As(err, &refused) {
+		if err := h.acquireSlot(); !errors.As(err, &refused) {
 			return err
 		}
 		select {
@@ -192,7 +191,7 @@ func (h *Host) enterLater() error {
 	}
 }
 
-func (h *Host) leave() {
+func (h *Host) releaseSlot() {
 	h.mu.Lock()
 	h.executing--
 	h.announce()

@@ -23,14 +23,14 @@ const (
 	account = "123456789012"
 )
 
-// bootstrap is the path of the built testdata/bootstrap.
+// bootstrap is the path of the executable of testdata/bootstrap.
 var bootstrap string
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
 	hermetic.Clear()
-	if os.Getenv("TEST_BOOTSTRAP") != "" { // the child of a test, which has one built
+	if os.Getenv("TEST_BOOTSTRAP") != "" { // a child process of a test, for which the executable was built
 		return m.Run()
 	}
 	directory, err := os.MkdirTemp("", "bootstrap-")
@@ -43,7 +43,7 @@ func run(m *testing.M) int {
 	build := exec.Command("go", "build", "-tags", "lambda.norpc", "-o", bootstrap, "./testdata/bootstrap")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the test's bootstrap: %v\n%s", err, out)
+		fmt.Fprintf(os.Stderr, "build testdata/bootstrap: %v\n%s", err, out)
 		return 1
 	}
 	return m.Run()
@@ -70,7 +70,7 @@ func add(t testing.TB, host *awslambda.Host, config awslambda.Config) string {
 		config.Bootstrap = bootstrap
 	}
 	if config.Timeout == 0 {
-		config.Timeout = 5 * time.Minute // only a test that hangs meets it
+		config.Timeout = 5 * time.Minute // only a test that hangs reaches it
 	}
 	arn, err := host.Add(config)
 	if err != nil {
@@ -79,7 +79,7 @@ func add(t testing.TB, host *awslambda.Host, config awslambda.Config) string {
 	return arn
 }
 
-// start is a Host with one function, "rotate", on the test's bootstrap.
+// start returns a Host with the function "rotate".
 func start(t testing.TB, config awslambda.Config) *awslambda.Host {
 	t.Helper()
 	host := newHost(t, awslambda.Options{})
@@ -94,7 +94,7 @@ type event struct {
 	Size  int
 }
 
-// payload is the event on the wire.
+// payload returns the event as JSON.
 func (e event) payload(t testing.TB) []byte {
 	t.Helper()
 	payload, err := json.Marshal(e)
@@ -104,29 +104,30 @@ func (e event) payload(t testing.TB) []byte {
 	return payload
 }
 
-// invoke wants an answer, and decodes it into T.
+// invoke invokes the function and decodes its answer. The test fails if the function fails.
 func invoke[T any](t testing.TB, host *awslambda.Host, e event) T {
 	t.Helper()
 	answer, functionError, err := host.Invoke(context.Background(), "rotate", e.payload(t))
 	if err != nil || functionError != "" {
-		t.Fatalf("%q: function error %q, %v: %.300s", e.Do, functionError, err, answer)
+		t.Fatalf("%q: got the function error %q, %v: %.300s", e.Do, functionError, err, answer)
 	}
 	return decode[T](t, answer)
 }
 
-// A report is a function error as a caller reads it.
+// A report is the answer of a function that failed.
 type report struct {
 	ErrorType    string
 	ErrorMessage string
 	StackTrace   []any
 }
 
-// invokeFailing wants the function to fail.
+// invokeFailing invokes the function and returns its error. The test fails if the function
+// succeeds.
 func invokeFailing(t testing.TB, host *awslambda.Host, e event) report {
 	t.Helper()
 	answer, functionError, err := host.Invoke(context.Background(), "rotate", e.payload(t))
 	if err != nil || functionError != "Unhandled" {
-		t.Fatalf("%q: function error %q, want Unhandled; %v: %.300s", e.Do, functionError, err, answer)
+		t.Fatalf("%q: got the function error %q, want Unhandled; %v: %.300s", e.Do, functionError, err, answer)
 	}
 	return decode[report](t, answer)
 }
@@ -135,19 +136,19 @@ func decode[T any](t testing.TB, document []byte) T {
 	t.Helper()
 	var value T
 	if err := json.Unmarshal(document, &value); err != nil {
-		t.Fatalf("%v in %.300s", err, document)
+		t.Fatalf("decode %.300s: %v", document, err)
 	}
 	return value
 }
 
-// process is what tells one environment from another.
+// process identifies an environment.
 type process struct{ Invocations, PID int }
 
-// recovers wants the function to work again, in a process other than the former.
-func recovers(t testing.TB, host *awslambda.Host, former int) {
+// checkNewProcess checks that the next event is processed by a new process.
+func checkNewProcess(t testing.TB, host *awslambda.Host, former int) {
 	t.Helper()
 	if now := invoke[process](t, host, event{Do: "count"}); now.PID == former || now.Invocations != 1 {
-		t.Errorf("the next event went to process %d, for the %d. time; want a fresh one after %d", now.PID,
+		t.Errorf("process %d got the event as its event number %d, want a new process after process %d", now.PID,
 			now.Invocations, former)
 	}
 }
@@ -160,7 +161,7 @@ func texts(lines []awslambda.LogLine) []string {
 	return texts
 }
 
-// logged are the lines of the function's log that contain a text.
+// logged returns the lines of the function's log that contain a text.
 func logged(host *awslambda.Host, text string) []awslambda.LogLine {
 	var found []awslambda.LogLine
 	for _, line := range host.Logs("rotate") {
@@ -171,19 +172,19 @@ func logged(host *awslambda.Host, text string) []awslambda.LogLine {
 	return found
 }
 
-// A gate is a place where functions wait for the test.
+// A gate is a server that answers requests of functions when the test opens it.
 type gate struct {
-	url  string
-	met  chan struct{} // one for each that came
-	open chan struct{} // closed to let all pass
-	left chan struct{} // one for each that was let through or died
+	url     string
+	arrived chan struct{} // receives a value for each request
+	open    chan struct{} // closed to answer all requests
+	left    chan struct{} // receives a value when a request was answered or its process ended
 }
 
 func newGate(t testing.TB) *gate {
 	t.Helper()
-	g := &gate{met: make(chan struct{}, 16), open: make(chan struct{}), left: make(chan struct{}, 16)}
+	g := &gate{arrived: make(chan struct{}, 16), open: make(chan struct{}), left: make(chan struct{}, 16)}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		g.met <- struct{}{}
+		g.arrived <- struct{}{}
 		select {
 		case <-g.open:
 		case <-r.Context().Done():
@@ -191,30 +192,30 @@ func newGate(t testing.TB) *gate {
 		g.left <- struct{}{}
 	}))
 	t.Cleanup(func() {
-		server.CloseClientConnections() // of a process that should have been killed, so that the test ends all the same
+		server.CloseClientConnections() // otherwise a process that was not killed blocks Close
 		server.Close()
 	})
 	g.url = server.URL
 	return g
 }
 
-// receive fails the test when nothing comes.
+// receive returns the next value of a channel. The test fails if there is none.
 func receive[T any](t testing.TB, channel <-chan T, what string) T {
 	t.Helper()
 	select {
 	case value := <-channel:
 		return value
 	case <-time.After(5 * time.Minute):
-		t.Fatal("waited 5 minutes in vain: ", what)
+		t.Fatal("got nothing in 5 minutes; want ", what)
 		panic("unreachable")
 	}
 }
 
-func idle(t testing.TB, host *awslambda.Host) {
+func waitIdle(t testing.TB, host *awslambda.Host) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	if err := host.Idle(ctx); err != nil {
+	if err := host.WaitIdle(ctx); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -16,15 +16,15 @@ const (
 	maxEventPayload = 1 << 20
 )
 
-// An outcome is how one attempt at an invocation ended.
+// An outcome is the result of an attempt of an invocation.
 type outcome struct {
 	requestID     string
 	answer        []byte
 	functionError string // "Unhandled", or empty
-	err           error  // the sandbox's own: the Host was closed, or cannot start the process
+	err           error  // an error of the sandbox: the Host was closed, or a process could not be started
 }
 
-// An invocation is one attempt to have a function process an event.
+// An invocation is an attempt to process an event.
 type invocation struct {
 	deployment *deployment
 	requestID  string
@@ -34,14 +34,14 @@ type invocation struct {
 	begun      time.Time // zero before START
 	deadline   time.Time
 	stream     string
-	initTime   time.Duration // of the cold start that went before it; 0 when it was warm
-	peakMemory int           // bytes
+	initTime   time.Duration // the time of the cold start; 0 for a warm environment
+	peakMemory int           // in bytes
 }
 
-// Invoke has a function process an event and waits for its answer, as the invocation type
-// RequestResponse does. A functionError of "Unhandled" means that the function failed, and the
-// answer says how; err is an *Error when the service refused. When ctx ends first the invocation
-// runs on, as it does when a caller of the service hangs up.
+// Invoke invokes a function and waits for its answer, as with the invocation type RequestResponse.
+// If the function fails, functionError is "Unhandled" and the answer is the error. If the service
+// refuses the request, err is an *Error. If ctx ends, the invocation continues, as when a caller of
+// the service closes the connection.
 func (h *Host) Invoke(ctx context.Context, nameOrARN string, payload []byte) (answer []byte, functionError string,
 	err error) {
 	f, err := h.find(nameOrARN, "")
@@ -52,8 +52,8 @@ func (h *Host) Invoke(ctx context.Context, nameOrARN string, payload []byte) (an
 	return out.answer, out.functionError, out.err
 }
 
-// InvokeEvent queues an event, as the invocation type Event does. After a function error it is
-// tried again.
+// InvokeEvent queues an event, as with the invocation type Event. The event is retried after a
+// function error.
 func (h *Host) InvokeEvent(nameOrARN string, payload []byte) (requestID string, err error) {
 	f, err := h.find(nameOrARN, "")
 	if err != nil {
@@ -63,16 +63,16 @@ func (h *Host) InvokeEvent(nameOrARN string, payload []byte) (requestID string, 
 }
 
 func (h *Host) invoke(ctx context.Context, f *function, payload []byte) outcome {
-	payload, err := checkedPayload(payload, maxPayload)
+	payload, err := validPayload(payload, maxPayload)
 	if err != nil {
 		return outcome{err: err}
 	}
-	if err := h.enter(); err != nil {
+	if err := h.acquireSlot(); err != nil {
 		return outcome{err: err}
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		defer h.leave()
+		defer h.releaseSlot()
 		done <- h.attempt(f, newID(), payload)
 	}()
 	select {
@@ -84,7 +84,7 @@ func (h *Host) invoke(ctx context.Context, f *function, payload []byte) outcome 
 }
 
 func (h *Host) queue(f *function, payload []byte) (requestID string, err error) {
-	payload, err = checkedPayload(payload, maxEventPayload)
+	payload, err = validPayload(payload, maxEventPayload)
 	if err != nil {
 		return "", err
 	}
@@ -107,15 +107,15 @@ func (h *Host) queue(f *function, payload []byte) (requestID string, err error) 
 	return requestID, nil
 }
 
-// process tries an event until the function takes it, or its attempts are used up. All attempts
-// share the request ID.
+// process attempts an event until the function succeeds or no retry is left. All attempts have the
+// same request ID.
 func (h *Host) process(f *function, requestID string, payload []byte) {
 	for attempt := 0; ; attempt++ {
-		if h.enterLater() != nil {
+		if h.waitForSlot() != nil {
 			return
 		}
 		out := h.attempt(f, requestID, payload)
-		h.leave()
+		h.releaseSlot()
 		d := h.deployed(f)
 		if out.err != nil || out.functionError == "" || d == nil || attempt == d.config.retries() {
 			return
@@ -128,7 +128,7 @@ func (h *Host) process(f *function, requestID string, payload []byte) {
 	}
 }
 
-func checkedPayload(payload []byte, limit int) ([]byte, error) {
+func validPayload(payload []byte, limit int) ([]byte, error) {
 	if len(payload) == 0 {
 		payload = []byte("{}")
 	}
@@ -143,7 +143,7 @@ func checkedPayload(payload []byte, limit int) ([]byte, error) {
 	return payload, nil
 }
 
-// attempt runs the function once, in a warm environment or in a new one.
+// attempt runs the function once, in an idle environment or in a new one.
 func (h *Host) attempt(f *function, requestID string, payload []byte) outcome {
 	d := h.deployed(f)
 	if d == nil {
@@ -163,7 +163,7 @@ func (h *Host) attempt(f *function, requestID string, payload []byte) outcome {
 func (h *Host) runProcess(inv *invocation) outcome {
 	d := inv.deployment
 	for {
-		env := h.take(d)
+		env := h.takeIdle(d)
 		if env == nil {
 			started, out := h.coldStart(inv)
 			if started == nil {
@@ -171,18 +171,18 @@ func (h *Host) runProcess(inv *invocation) outcome {
 			}
 			env = started
 		}
-		out, taken := env.serve(h.ctx, inv, h.within)
+		out, taken := env.serve(h.ctx, inv, h.withTimeout)
 		if !taken {
 			env.close()
 			continue
 		}
-		h.giveBack(d, env)
+		h.release(d, env)
 		return out
 	}
 }
 
-// coldStart makes the environment. When its Init phase fails, the service tries that once more as
-// part of the invocation, inside the function's own time-out, and only then reports it.
+// coldStart creates an environment. If the Init phase fails, the service repeats it once as part of
+// the invocation, within the function's timeout. It reports only the second failure.
 func (h *Host) coldStart(inv *invocation) (*environment, outcome) {
 	env, failed, err := h.launch(inv.deployment, "init", h.initLimit)
 	if err != nil {
@@ -203,7 +203,7 @@ func (h *Host) coldStart(inv *invocation) (*environment, outcome) {
 	return env, outcome{}
 }
 
-// begin starts the function's time, once, whichever environment has the event in the end.
+// begin starts the function's time. A second call with another environment does not restart it.
 func (inv *invocation) begin(stream string) {
 	inv.stream = stream
 	if !inv.begun.IsZero() {
@@ -221,10 +221,10 @@ func (inv *invocation) event() event {
 	}
 }
 
-// answered ends an invocation that has an answer; after is what became of the environment then, if
-// it is gone.
-func (inv *invocation) answered(r reply, after *failure) outcome {
-	inv.report(after)
+// answered ends an invocation that has an answer. f is the failure of the environment after the
+// answer, or nil.
+func (inv *invocation) answered(r reply, f *failure) outcome {
+	inv.report(f)
 	out := outcome{answer: r.body}
 	if r.failed {
 		out.functionError = "Unhandled"
@@ -237,7 +237,7 @@ func (inv *invocation) failed(f *failure) outcome {
 	return outcome{answer: f.answer(inv.requestID), functionError: "Unhandled"}
 }
 
-// report writes the lines that end an invocation, in the form the Developer Guide gives for
+// report writes the log lines at the end of an invocation. The Developer Guide shows their form for
 // failures in the Invoke phase.
 func (inv *invocation) report(f *failure) {
 	taken := time.Since(inv.begun)
@@ -255,17 +255,17 @@ func (inv *invocation) report(f *failure) {
 	}
 	inv.log("END RequestId: " + inv.requestID)
 	inv.log(line)
-	if tell := inv.deployment.config.OnReport; tell != nil {
-		tell(Report{Duration: taken, InitDuration: inv.initTime, PeakMemory: inv.peakMemory, Failed: f != nil})
+	if onReport := inv.deployment.config.OnReport; onReport != nil {
+		onReport(Report{Duration: taken, InitDuration: inv.initTime, PeakMemory: inv.peakMemory, Failed: f != nil})
 	}
 }
 
-// A Report is what the REPORT line of an invocation tells, unrounded.
+// A Report has the values of the REPORT line of an invocation, not rounded.
 type Report struct {
 	Duration     time.Duration
-	InitDuration time.Duration // from the start of the process to its first request for an event; 0 when it was warm
-	PeakMemory   int           // bytes, over the environment's life; 0 where the system does not tell
-	Failed       bool          // the environment, not the function's answer
+	InitDuration time.Duration // from the start of the process to its first request for an event; 0 if it was warm
+	PeakMemory   int           // in bytes, since the start of the environment; 0 if not known
+	Failed       bool          // whether the environment failed; false if the function returned an error
 }
 
 func (inv *invocation) log(text string) { inv.deployment.journal.add(inv.stream, inv.requestID, text) }
@@ -274,7 +274,7 @@ func milliseconds(d time.Duration) string {
 	return fmt.Sprintf("%.2f ms", float64(d)/float64(time.Millisecond))
 }
 
-// newID is a random UUID (RFC 9562, version 4), as the service names requests.
+// newID returns a random UUID (RFC 9562, version 4), as the service uses for requests.
 func newID() string {
 	var id [16]byte
 	_, _ = rand.Read(id[:]) // never fails
@@ -282,7 +282,7 @@ func newID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", id[0:4], id[4:6], id[6:8], id[8:10], id[10:])
 }
 
-// newTraceID is an X-Ray header of a request that is not sampled.
+// newTraceID returns the X-Ray header of a request that is not sampled.
 func newTraceID() string {
 	var id [20]byte
 	_, _ = rand.Read(id[:]) // never fails

@@ -9,14 +9,14 @@ import (
 	"net/http"
 )
 
-// The limits that the API Reference gives for an account's code, in bytes.
+// The limits of an account's code in the API Reference, in bytes.
 const (
 	totalCodeSize    = 80530636800
 	codeSizeUnzipped = 262144000
 	codeSizeZipped   = 52428800
 )
 
-// operations are the requests of the service's API that the Host answers.
+// operations are the operations of the service's API that the Host serves.
 var operations = []struct {
 	pattern string
 	name    string
@@ -31,24 +31,25 @@ var operations = []struct {
 	{"GET /2016-08-19/account-settings", "GetAccountSettings", (*Host).serveAccountSettings},
 }
 
-// A named operation is a place in a router that only knows its name.
-type named string
+// An operationName is the name of an operation as a handler of a router. The router only matches
+// requests.
+type operationName string
 
-func (named) ServeHTTP(http.ResponseWriter, *http.Request) {}
+func (operationName) ServeHTTP(http.ResponseWriter, *http.Request) {}
 
 var names = func() *http.ServeMux {
 	mux := http.NewServeMux()
 	for _, operation := range operations {
-		mux.Handle(operation.pattern, named(operation.name))
+		mux.Handle(operation.pattern, operationName(operation.name))
 	}
 	return mux
 }()
 
-// Operation names a request's operation as the service does, such as "Invoke"; a request that is
-// none of the service's keeps its method and path.
+// Operation returns the name of a request's operation, such as "Invoke". If the service has no such
+// operation, it returns the method and path.
 func Operation(r *http.Request, _ []byte) string {
 	handler, _ := names.Handler(r)
-	if name, ok := handler.(named); ok {
+	if name, ok := handler.(operationName); ok {
 		return string(name)
 	}
 	return r.Method + " " + r.URL.Path
@@ -66,7 +67,7 @@ func (h *Host) routes() *http.ServeMux {
 	return mux
 }
 
-// ServeHTTP is the service's API.
+// ServeHTTP serves the API.
 func (h *Host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Amzn-Requestid", newID())
 	h.router.ServeHTTP(w, r)
@@ -96,7 +97,7 @@ func (h *Host) serveInvoke(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	default:
-		return invalidParameter("the invocation type %q is none of RequestResponse, Event, DryRun", kind)
+		return invalidParameter("the invocation type %q must be RequestResponse, Event or DryRun", kind)
 	}
 }
 
@@ -144,8 +145,8 @@ func (h *Host) serveConfiguration(w http.ResponseWriter, r *http.Request) error 
 	return nil
 }
 
-// configuration is the FunctionConfiguration of the API Reference, as far as a function here has
-// one, of the deployment.
+// configuration returns the current deployment and its FunctionConfiguration (API Reference), with
+// the fields that the sandbox supports.
 func (h *Host) configuration(r *http.Request) (*deployment, map[string]any, error) {
 	f, err := h.requested(r)
 	if err != nil {
@@ -154,7 +155,7 @@ func (h *Host) configuration(r *http.Request) (*deployment, map[string]any, erro
 	h.mu.Lock()
 	d, modified, revision := f.current, f.modified, f.revision
 	h.mu.Unlock()
-	if d == nil { // removed meanwhile
+	if d == nil { // the function was removed at the same time
 		return nil, nil, h.notFound(r.PathValue("function"), "")
 	}
 	c, architecture := d.config, d.executable.architecture
@@ -208,7 +209,7 @@ func (h *Host) serveAddPermission(w http.ResponseWriter, r *http.Request) error 
 		return &Error{Status: http.StatusBadRequest, Code: "InvalidRequestContentException",
 			Message: "Could not parse request body into json: " + err.Error()}
 	}
-	added, err := h.permit(f, p)
+	added, err := h.addPermission(f, p)
 	if err != nil {
 		return err
 	}
@@ -237,7 +238,7 @@ func (h *Host) serveAccountSettings(w http.ResponseWriter, _ *http.Request) erro
 	return nil
 }
 
-// requested is the function that a request names.
+// requested returns the function of a request.
 func (h *Host) requested(r *http.Request) (*function, error) {
 	return h.find(r.PathValue("function"), r.URL.Query().Get("Qualifier"))
 }
@@ -248,8 +249,8 @@ func writeJSON(w http.ResponseWriter, status int, document any) {
 	_ = json.NewEncoder(w).Encode(document)
 }
 
-// writeError answers as the service does: the exception in a header, its members in the body. What
-// is no refusal of the service's is its ServiceException.
+// writeError writes the exception to a header and its members to the body, as the service does. An
+// error that is not an [Error] becomes a ServiceException.
 func writeError(w http.ResponseWriter, err error) {
 	var refused *Error
 	if !errors.As(err, &refused) {
@@ -257,7 +258,7 @@ func writeError(w http.ResponseWriter, err error) {
 	}
 	body := map[string]string{"Type": "User", "message": refused.Message}
 	if refused.Code == "ResourceNotFoundException" || refused.Code == "ServiceException" {
-		body = map[string]string{"Type": "User", "Message": refused.Message} // these two spell it so
+		body = map[string]string{"Type": "User", "Message": refused.Message} // these two use a capital letter
 	}
 	if refused.Status >= http.StatusInternalServerError {
 		body["Type"] = "Service"

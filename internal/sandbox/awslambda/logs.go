@@ -13,14 +13,14 @@ import (
 	"quilt-rotate/internal/sandbox/clock"
 )
 
-// tailSize is how much of an invocation's log the Invoke API returns on request: its last 4 KB.
+// tailSize is the number of bytes at the end of an invocation's log that the Invoke API can return.
 const tailSize = 4096
 
-// A LogLine is one line of a function's log group.
+// A LogLine is a line of a function's log group.
 type LogLine struct {
 	Time      time.Time
-	Stream    string // the log stream: one for each environment
-	RequestID string // of the invocation that was executing; empty between invocations and during a cold start
+	Stream    string // the log stream of the environment
+	RequestID string // the request ID of the invocation; empty between invocations and during a cold start
 	Text      string
 }
 
@@ -48,7 +48,7 @@ func (j *journal) all() []LogLine {
 	return append([]LogLine(nil), j.lines...)
 }
 
-// tail is the end of an invocation's log.
+// tail returns the end of an invocation's log.
 func (j *journal) tail(requestID string) []byte {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -62,7 +62,7 @@ func (j *journal) tail(requestID string) []byte {
 	return []byte(text.String()[max(0, text.Len()-tailSize):])
 }
 
-// A console shows the logs of all functions as they come.
+// A console copies the log lines of all functions to a writer.
 type console struct {
 	mu  sync.Mutex
 	out io.Writer
@@ -77,10 +77,9 @@ func (c *console) print(name, text string) {
 	_, _ = fmt.Fprintf(c.out, "%s | %s\n", name, text)
 }
 
-// An output reads what one environment's processes write. It keeps the pipe's writing end too, and
-// writes marks into it: a pipe keeps its order, so when the mark comes out, everything written
-// before has been read. So no line is lost with a killed process, and each is credited to the
-// invocation that wrote it.
+// An output reads the output of an environment's processes from a pipe. It also writes marks into
+// the pipe. When it reads a mark, it has read everything that was written before. Therefore no line
+// of a killed process is lost, and each line gets the request ID of its invocation.
 type output struct {
 	reader, writer *os.File
 	emit           func(requestID, text string)
@@ -127,8 +126,8 @@ func (o *output) read() {
 	}
 }
 
-// take passes a line on. A mark may follow a line that has not ended; then that is all there will
-// be of it.
+// take passes a line on. A mark can follow a line without a newline, which is then passed on as it
+// is.
 func (o *output) take(line []byte) {
 	text, isMark := bytes.CutSuffix(line, o.mark)
 	if len(text) > 0 || !isMark {
@@ -142,26 +141,26 @@ func (o *output) take(line []byte) {
 	}
 }
 
-// attribute credits what is written from now on to an invocation, or to none.
-func (o *output) attribute(requestID string) {
+// setRequestID sets the request ID of the lines that are written from now on.
+func (o *output) setRequestID(requestID string) {
 	o.sync()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.requestID = requestID
 }
 
-// sync returns when everything written so far has been read.
+// sync waits until everything that has been written is read.
 func (o *output) sync() {
 	o.syncing.Lock()
 	defer o.syncing.Unlock()
 	if _, err := o.writer.Write(append(o.mark[:len(o.mark):len(o.mark)], '\n')); err != nil {
-		return // finished, so read to its end
+		return // finish was called, so everything has been read
 	}
 	<-o.marked
 }
 
-// finish reads the rest. It does not wait for the pipe's end, which a process that escaped its
-// group could hold open.
+// finish reads the remaining output and closes the pipe. It does not wait for the end of the pipe,
+// because a process that left its process group could keep it open.
 func (o *output) finish() {
 	o.sync()
 	_ = o.writer.Close()

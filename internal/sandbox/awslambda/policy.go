@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// A permission is the request of AddPermission.
+// A permission is a request of AddPermission.
 type permission struct {
 	StatementID   string `json:"StatementId"`
 	Action        string
@@ -17,7 +17,7 @@ type permission struct {
 	SourceAccount string
 }
 
-// A statement is a permission as the function's policy holds it.
+// A statement is a permission in the format of the function's policy.
 type statement struct {
 	Sid       string
 	Effect    string
@@ -55,8 +55,8 @@ func (p permission) principal() any {
 	}
 }
 
-// permit adds a statement to the function's policy.
-func (h *Host) permit(f *function, p permission) (statement, error) {
+// addPermission adds a statement to the function's policy.
+func (h *Host) addPermission(f *function, p permission) (statement, error) {
 	if p.StatementID == "" || p.Action == "" || p.Principal == "" {
 		return statement{}, invalidParameter("StatementId, Action and Principal must not be empty")
 	}
@@ -78,8 +78,8 @@ func (h *Host) permit(f *function, p permission) (statement, error) {
 var errPolicyNotFound = &Error{Status: http.StatusNotFound, Code: "ResourceNotFoundException",
 	Message: "The resource you requested does not exist."}
 
-// policyOf is the function's policy; without a statement there is none, which the service calls not
-// found.
+// policyOf returns the function's policy. Without a statement, the service answers that the policy
+// is not found.
 func (h *Host) policyOf(f *function) (document []byte, revision string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

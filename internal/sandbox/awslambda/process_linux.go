@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// isolate puts the command in a process group of its own, and has the kernel kill it when this
-// process dies.
+// isolate gives the command its own process group. The kernel kills the command when this process
+// ends.
 func isolate(command *exec.Cmd) {
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
@@ -22,9 +22,9 @@ var (
 	starts      = make(chan func())
 )
 
-// startIsolated starts the command from a thread that never ends: the kernel sends the parent-death
-// signal when the *thread* that started the child ends (prctl(2), PR_SET_PDEATHSIG), and Go may end
-// any other.
+// startIsolated starts the command from a thread that never ends. The kernel sends the parent-death
+// signal when the thread that started the child ends (prctl(2), PR_SET_PDEATHSIG), and Go can end
+// any other thread.
 func startIsolated(command *exec.Cmd) error {
 	startThread.Do(func() {
 		go func() {
@@ -39,8 +39,8 @@ func startIsolated(command *exec.Cmd) error {
 	return <-result
 }
 
-// peakMemory is the most memory that a living process had resident, in bytes; 0 when that cannot be
-// told.
+// peakMemory returns the maximum resident memory of a running process in bytes, or 0 if it is not
+// known.
 func peakMemory(pid int) int {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

@@ -7,13 +7,13 @@ import (
 	"syscall"
 )
 
-// isolate puts the command in a process group of its own. Without Linux's parent-death signal a
-// crash of this process leaves it running.
+// isolate gives the command its own process group. Only Linux has a parent-death signal, so the
+// command continues if this process crashes.
 func isolate(command *exec.Cmd) {
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 }
 
 func startIsolated(command *exec.Cmd) error { return command.Start() }
 
-// peakMemory is 0: only Linux has /proc.
+// peakMemory returns 0, because only Linux has /proc.
 func peakMemory(int) int { return 0 }

@@ -11,22 +11,22 @@ import (
 	"time"
 )
 
-// maxResponse is the limit of a synchronous response: 6 MB and a little, as the service's own error
-// message gives it.
+// maxResponse is the maximum size of a synchronous response in the service's error message: a
+// little more than 6 MB.
 const maxResponse = 6291556
 
-// The Runtime API lets a runtime do one thing at a time: ask for an event, answer it, ask for the
-// next.
+// A phase is the state of the Runtime API. A runtime requests an event, answers it, and requests
+// the next event.
 type phase int
 
 const (
-	starting phase = iota // the first request for an event is awaited
+	starting phase = iota // the runtime has not requested an event
 	waiting               // the runtime waits for an event
 	running               // the runtime has an event
-	answered              // it answered; the invocation ends when it asks for the next event
+	answered              // the runtime answered; the invocation ends when it requests the next event
 )
 
-// An event is one attempt at an invocation, on its way to a runtime.
+// An event is an attempt of an invocation, in the form that the runtime gets.
 type event struct {
 	requestID   string
 	attemptID   string
@@ -37,19 +37,19 @@ type event struct {
 	delivered   chan error // capacity 1
 }
 
-// A reply is what a runtime made of an event.
+// A reply is a runtime's answer to an event.
 type reply struct {
 	body      []byte
 	failed    bool
-	errorType string // as the runtime's header gives it
+	errorType string // from the header of the request
 }
 
-// A runtimeAPI is the Runtime API of one environment.
+// A runtimeAPI is the Runtime API of an environment.
 type runtimeAPI struct {
 	listener net.Listener
 	server   *http.Server
 
-	ready   chan struct{} // capacity 1: the runtime began to wait for an event
+	ready   chan struct{} // capacity 1: the runtime has requested an event
 	events  chan event
 	replies chan reply // capacity 1: the answer to the event
 	initErr chan reply // capacity 1: the runtime reported that it cannot start
@@ -79,7 +79,8 @@ func newRuntimeAPI() (*runtimeAPI, error) {
 		a.answer(w, r, true)
 	})
 	mux.HandleFunc("POST /2018-06-01/runtime/init/error", a.initError)
-	a.server = &http.Server{Handler: mux, ErrorLog: log.New(io.Discard, "", 0)} // killed runtimes cut their connections
+	// Runtimes that are killed break their connections, which the server would log.
+	a.server = &http.Server{Handler: mux, ErrorLog: log.New(io.Discard, "", 0)}
 	go func() { _ = a.server.Serve(listener) }()
 	return a, nil
 }
@@ -88,12 +89,12 @@ func (a *runtimeAPI) address() string { return a.listener.Addr().String() }
 
 func (a *runtimeAPI) close() { _ = a.server.Close() }
 
-// next holds the runtime's request until there is an event.
+// next answers the runtime's request when there is an event.
 func (a *runtimeAPI) next(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	if a.phase == running {
 		a.mu.Unlock()
-		refuse(w, http.StatusForbidden, "InvalidStateTransition", "The event under way has no answer yet.")
+		refuse(w, http.StatusForbidden, "InvalidStateTransition", "The current event has no answer yet.")
 		return
 	}
 	if a.phase != waiting {
@@ -105,7 +106,7 @@ func (a *runtimeAPI) next(w http.ResponseWriter, r *http.Request) {
 	select {
 	case e := <-a.events:
 		e.delivered <- a.deliver(w, e)
-	case <-r.Context().Done(): // the runtime is gone; the event stays for another environment
+	case <-r.Context().Done(): // the runtime ended, so another environment gets the event
 	}
 }
 
@@ -131,11 +132,11 @@ func (a *runtimeAPI) deliver(w http.ResponseWriter, e event) error {
 func (a *runtimeAPI) answer(w http.ResponseWriter, r *http.Request, failed bool) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxResponse+1))
 	if err != nil {
-		return // the runtime broke off; its exit or the deadline decides
+		return // the runtime broke the connection, so its exit or the deadline decides
 	}
 	status := http.StatusAccepted
 	if len(body) > maxResponse {
-		_, _ = io.Copy(io.Discard, r.Body) // so that the runtime reads the refusal and not a broken connection
+		_, _ = io.Copy(io.Discard, r.Body) // otherwise the runtime sees a broken connection
 		status = http.StatusRequestEntityTooLarge
 	}
 
@@ -144,13 +145,13 @@ func (a *runtimeAPI) answer(w http.ResponseWriter, r *http.Request, failed bool)
 	attempt := r.Header.Get("Lambda-Runtime-Invocation-Id")
 	switch {
 	case a.phase != running:
-		refuse(w, http.StatusForbidden, "InvalidStateTransition", "No event is under way.")
+		refuse(w, http.StatusForbidden, "InvalidStateTransition", "There is no current event.")
 		return
 	case r.PathValue("id") != a.requestID:
-		refuse(w, http.StatusBadRequest, "InvalidRequestID", "The request ID is not that of the event under way.")
+		refuse(w, http.StatusBadRequest, "InvalidRequestID", "The request ID is not that of the current event.")
 		return
-	case attempt != "" && attempt != a.attemptID: // the header is optional, but not free
-		refuse(w, http.StatusBadRequest, "InvalidInvocationId", "The invocation ID is not that of the event under way.")
+	case attempt != "" && attempt != a.attemptID: // the header is optional
+		refuse(w, http.StatusBadRequest, "InvalidInvocationId", "The invocation ID is not that of the current event.")
 		return
 	}
 	a.phase = answered
@@ -169,15 +170,15 @@ func (a *runtimeAPI) initError(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.mu.Lock()
-	begun := a.phase != starting
+	initialized := a.phase != starting
 	a.mu.Unlock()
-	if begun {
+	if initialized {
 		refuse(w, http.StatusForbidden, "InvalidStateTransition", "The environment has been initialized.")
 		return
 	}
 	select {
 	case a.initErr <- reply{body: body, failed: true, errorType: r.Header.Get("Lambda-Runtime-Function-Error-Type")}:
-	default: // reported before
+	default: // it was reported before
 	}
 	accept(w)
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// The limits that the Developer Guide gives ("Using tags on Lambda functions").
+// The limits in the Developer Guide ("Using tags on Lambda functions").
 const (
 	maxTags     = 50
 	maxTagKey   = 128
@@ -21,16 +21,16 @@ func checkTags(tags map[string]string) error {
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
 		switch {
 		case key == "" || len(key) > maxTagKey || len(tags[key]) > maxTagValue:
-			return invalidParameter("a tag's key must be 1-%d characters long and its value at most %d", maxTagKey,
-				maxTagValue)
+			return invalidParameter("the key of a tag must have 1 to %d characters, and the value at most %d",
+				maxTagKey, maxTagValue)
 		case strings.HasPrefix(strings.ToLower(key), "aws:"):
-			return invalidParameter("a tag's key must not begin with aws:, which is reserved")
+			return invalidParameter("the key of a tag must not begin with aws:, which is reserved")
 		}
 	}
 	return nil
 }
 
-// serveTags answers ListTags, which takes the function's ARN and nothing shorter.
+// serveTags serves ListTags, which requires the complete ARN of the function.
 func (h *Host) serveTags(w http.ResponseWriter, r *http.Request) error {
 	arn := r.PathValue("arn")
 	if !strings.HasPrefix(arn, h.arn("")) {
@@ -41,7 +41,7 @@ func (h *Host) serveTags(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	d := h.deployed(f)
-	if d == nil { // removed meanwhile
+	if d == nil { // the function was removed at the same time
 		return h.notFound(arn, "")
 	}
 	tags := d.config.Tags

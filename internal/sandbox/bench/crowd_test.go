@@ -285,7 +285,7 @@ func (c *crowd) sweepAll() {
 			c.Fatal(err)
 		}
 	}
-	if err := c.Lambda.Idle(context.Background()); err != nil {
+	if err := c.Lambda.WaitIdle(context.Background()); err != nil {
 		c.Fatal(err)
 	}
 }

@@ -1,5 +1,5 @@
-// The bootstrap of the tests' functions: its event says what to do, BOOTSTRAP_START how its start
-// differs.
+// Command bootstrap is the function of the tests. The event selects what it does. The variable
+// BOOTSTRAP_START selects how it starts.
 package main
 
 import (
@@ -24,7 +24,7 @@ type Event struct {
 	Size  int
 }
 
-// A KeyRefused is an error whose type the caller must see.
+// KeyRefused is an error with a type that is reported to the caller.
 type KeyRefused struct{ Key string }
 
 func (e *KeyRefused) Error() string { return "key " + e.Key + " was refused" }
@@ -42,15 +42,15 @@ func main() {
 		os.Exit(1)
 	case "hang":
 		time.Sleep(time.Hour)
-	case "fail once": // as a service that is away for a moment makes it
+	case "fail once":
 		if marker := os.Getenv("BOOTSTRAP_MARKER"); os.Mkdir(marker, 0o700) == nil {
 			os.Exit(4)
 		}
 	case "child":
-		meet(os.Getenv("BOOTSTRAP_GATE"))
+		wait(os.Getenv("BOOTSTRAP_GATE"))
 		return
-	case "by hand":
-		speakByHand()
+	case "misuse the Runtime API":
+		misuseRuntimeAPI()
 		return
 	}
 	lambda.Start(handle)
@@ -76,23 +76,23 @@ func handle(ctx context.Context, event Event) (any, error) {
 	case "panic":
 		panic(event.Value)
 	case "exit":
-		fmt.Print("last words without a line's end")
+		fmt.Print("output without a newline")
 		os.Exit(event.Size)
 	case "exit when idle":
 		go func() {
-			meet(event.Value)
+			wait(event.Value)
 			os.Exit(7)
 		}()
 	case "sleep":
 		fmt.Println("asleep")
-		leaveChild(event.Value)
+		startChild(event.Value)
 		<-ctx.Done()
-		time.Sleep(time.Hour) // past its deadline, as a call that ignores its context
-	case "meet":
-		meet(event.Value)
+		time.Sleep(time.Hour) // continue after the deadline, like a call that ignores its context
+	case "wait":
+		wait(event.Value)
 		return map[string]int{"PID": os.Getpid()}, nil
 	case "child":
-		leaveChild(event.Value)
+		startChild(event.Value)
 	case "big":
 		return strings.Repeat("x", event.Size), nil
 	case "print":
@@ -103,8 +103,8 @@ func handle(ctx context.Context, event Event) (any, error) {
 	return event.Value, nil
 }
 
-// meet returns when the test answers.
-func meet(gate string) {
+// wait returns when the test answers.
+func wait(gate string) {
 	answer, err := http.Get(gate)
 	if err != nil {
 		panic(err)
@@ -112,8 +112,8 @@ func meet(gate string) {
 	_ = answer.Body.Close()
 }
 
-// leaveChild starts a process that meets the test, and does not wait for it.
-func leaveChild(gate string) {
+// startChild starts a process that calls wait.
+func startChild(gate string) {
 	child := exec.Command(os.Args[0])
 	child.Env = append(os.Environ(), "BOOTSTRAP_START=child", "BOOTSTRAP_GATE="+gate)
 	if err := child.Start(); err != nil {
@@ -121,9 +121,9 @@ func leaveChild(gate string) {
 	}
 }
 
-// speakByHand takes one event and makes every mistake with it that the Runtime API answers, then
-// reports the statuses.
-func speakByHand() {
+// misuseRuntimeAPI gets an event and sends invalid requests to the Runtime API. Its answer to the
+// event has the statuses that it got.
+func misuseRuntimeAPI() {
 	answer, err := http.Get(api("invocation/next"))
 	if err != nil {
 		panic(err)
@@ -131,10 +131,10 @@ func speakByHand() {
 	_, _ = io.Copy(io.Discard, answer.Body)
 	id := answer.Header.Get("Lambda-Runtime-Aws-Request-Id")
 	statuses := map[string]int{
-		"next before an answer":   get("invocation/next"),
-		"init error after init":   post("init/error", `{}`),
-		"answer of another event": post("invocation/11111111-1111-4111-8111-111111111111/response", `{}`),
-		"answer of an old try":    post("invocation/"+id+"/response", `{}`, "Lambda-Runtime-Invocation-Id", "stale"),
+		"next before an answer":      get("invocation/next"),
+		"init error after init":      post("init/error", `{}`),
+		"answer of another event":    post("invocation/11111111-1111-4111-8111-111111111111/response", `{}`),
+		"answer of a former attempt": post("invocation/"+id+"/response", `{}`, "Lambda-Runtime-Invocation-Id", "stale"),
 	}
 	body, err := json.Marshal(statuses)
 	if err != nil {
@@ -160,7 +160,7 @@ func get(path string) int {
 	return answer.StatusCode
 }
 
-// post sends the body in chunks, as its length is not known beforehand.
+// post sends the body in chunks, because the length of a reader is not known.
 func post(path, body string, header ...string) int {
 	request, err := http.NewRequest(http.MethodPost, api(path), io.MultiReader(bytes.NewReader([]byte(body))))
 	if err != nil {
