@@ -31,5 +31,5 @@ func (f *fixture) months(ts *testscript.TestScript, _ bool, args []string) {
 
 // retain GROUP DAYS: the log group keeps its events for that many days.
 func (f *fixture) retain(ts *testscript.TestScript, _ bool, args []string) {
-	f.Logs.Retain(args[0], atoi(ts, args[1]))
+	f.Logs.SetRetention(args[0], atoi(ts, args[1]))
 }

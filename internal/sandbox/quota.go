@@ -19,11 +19,11 @@ type Limits struct {
 	RotateSecrets float64 // RotateSecret and CancelRotateSecret, combined
 	SecretValues  float64 // GetSecretValue
 	SecretLists   float64 // ListSecrets
-	Registry      float64 // of the Quilt registry, over all its operations
+	Registry      float64 // all operations of the Quilt registry, combined
 }
 
 // ServiceLimits returns the limits of AWS (AWS Secrets Manager User Guide, "Secrets Manager
-// quotas"), with the given limit of the registry, which documents none.
+// quotas"). The registry documents no limit, so the caller sets it.
 func ServiceLimits(registry float64) Limits {
 	return Limits{SecretWrites: 50, RotateSecrets: 50, SecretValues: 10000, SecretLists: 100, Registry: registry}
 }
@@ -32,8 +32,8 @@ func ServiceLimits(registry float64) Limits {
 //
 //	defer s.Hooks.Set(sandbox.Throttled(sandbox.ServiceLimits(100)))()
 //
-// It accepts the requests of one second at once, at least one, and then requests at the rate of the
-// limit. AWS does not document how it counts.
+// It accepts as many requests at the same time as the limit allows in a second, but at least one.
+// Then it accepts requests at the rate of the limit. AWS does not document how it counts requests.
 func Throttled(limits Limits) wire.Hook {
 	buckets := map[string]*bucket{}
 	share := func(b *bucket, operations ...string) {
@@ -68,8 +68,8 @@ func Throttled(limits Limits) wire.Hook {
 // A bucket is a token bucket. A nil bucket accepts all requests.
 type bucket struct {
 	mu     sync.Mutex
-	rate   float64 // a second
-	most   float64
+	rate   float64 // tokens per second
+	size   float64
 	left   float64
 	filled time.Time
 }
@@ -78,7 +78,7 @@ func newBucket(rate float64) *bucket {
 	if rate == 0 {
 		return nil
 	}
-	return &bucket{rate: rate, most: max(rate, 1), left: max(rate, 1), filled: time.Now()}
+	return &bucket{rate: rate, size: max(rate, 1), left: max(rate, 1), filled: time.Now()}
 }
 
 // take takes one token, or returns the time until there is one.
@@ -89,7 +89,7 @@ func (b *bucket) take() (wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	b.left = min(b.most, b.left+b.rate*now.Sub(b.filled).Seconds())
+	b.left = min(b.size, b.left+b.rate*now.Sub(b.filled).Seconds())
 	b.filled = now
 	if b.left < 1 {
 		return time.Duration((1 - b.left) / b.rate * float64(time.Second))

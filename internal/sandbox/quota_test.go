@@ -17,9 +17,8 @@ import (
 	"quilt-rotate/internal/sandbox/sandboxtest"
 )
 
-func TestLimitsOfTheServices(t *testing.T) {
-	// Protects what is proved of throttling: calls that share a limit are refused together beyond
-	// it, as AWS says it, others are not, and the registry says when to come again.
+func TestRequestsOverALimitAreRefused(t *testing.T) {
+	// AWS refuses with ThrottlingException. The registry says when to repeat the request.
 	s, err := sandbox.Start(sandbox.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -31,30 +30,30 @@ func TestLimitsOfTheServices(t *testing.T) {
 		SecretString: &value}); err != nil {
 		t.Fatal(err)
 	}
-	const oneAnHour = 1.0 / 3600
-	defer s.Hooks.Set(sandbox.Throttled(sandbox.Limits{SecretWrites: oneAnHour, Registry: oneAnHour}))()
+	const onePerHour = 1.0 / 3600
+	defer s.Hooks.Set(sandbox.Throttled(sandbox.Limits{SecretWrites: onePerHour, Registry: onePerHour}))()
 
 	if _, err := client.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: &id,
 		SecretString: &value}); err != nil {
-		t.Fatalf("within the limit: %v", err)
+		t.Fatalf("a request within the limit: %v", err)
 	}
 	_, err = client.UpdateSecretVersionStage(t.Context(), &secretsmanager.UpdateSecretVersionStageInput{SecretId: &id,
 		VersionStage: aws.String("x")})
 	refused, ok := errors.AsType[smithy.APIError](err)
 	if !ok || refused.ErrorCode() != "ThrottlingException" || refused.ErrorMessage() != "Rate exceeded" {
-		t.Errorf("beyond the limit, another call that shares it: %v", err)
+		t.Errorf("a call over a shared limit: got the error %v, want ThrottlingException", err)
 	}
 	if !retry.NewStandard().IsErrorRetryable(err) {
-		t.Errorf("the SDK would not try it again: %v", err)
+		t.Errorf("the SDK does not retry the error %v", err)
 	}
 	for range 5 {
 		if _, err := client.DescribeSecret(t.Context(),
 			&secretsmanager.DescribeSecretInput{SecretId: &id}); err != nil {
-			t.Errorf("a call that has no limit: %v", err)
+			t.Errorf("a call without a limit: %v", err)
 		}
 	}
 
-	ask := func() *http.Response {
+	post := func() *http.Response {
 		answer, err := http.Post(s.RegistryURL+"/graphql", "application/json",
 			strings.NewReader(`{"query":"{me{name}}"}`))
 		if err != nil {
@@ -64,22 +63,19 @@ func TestLimitsOfTheServices(t *testing.T) {
 		_ = answer.Body.Close()
 		return answer
 	}
-	if first, second := ask(), ask(); first.StatusCode == http.StatusTooManyRequests ||
+	if first, second := post(), post(); first.StatusCode == http.StatusTooManyRequests ||
 		second.StatusCode != http.StatusTooManyRequests || second.Header.Get("Retry-After") != "3600" {
-		t.Errorf("the registry answers %s, then %s, to come again after %q", first.Status, second.Status,
-			second.Header.Get("Retry-After"))
+		t.Errorf("the registry answers %s, and then %s with Retry-After %q, want 429 and 3600", first.Status,
+			second.Status, second.Header.Get("Retry-After"))
 	}
 }
 
-func TestALimitRefills(t *testing.T) {
-	// Protects from limits that never end: whoever waits as long as the limit says passes, and
-	// nobody passes sooner.
+func TestRequestsAreAcceptedAtTheRateOfTheLimit(t *testing.T) {
 	sandboxtest.Timeless(t, func(t *testing.T, s *sandboxtest.Rig) {
 		client := s.SecretsManager(func(o *secretsmanager.Options) {
 			o.HTTPClient = &http.Client{Transport: s}
 			o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
-				r.MaxAttempts, r.MaxBackoff = 100,
-					10*time.Millisecond
+				r.MaxAttempts, r.MaxBackoff = 100, 10*time.Millisecond
 			})
 		})
 		id, value := "x", "v"
@@ -89,14 +85,14 @@ func TestALimitRefills(t *testing.T) {
 		}
 		defer s.Hooks.Set(sandbox.Throttled(sandbox.Limits{SecretWrites: 50}))()
 		began := time.Now()
-		for range 60 { // 50 at once, and 10 at 50 a second
+		for range 60 { // 50 at the same time, and 10 at the rate of 50 per second
 			if _, err := client.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: &id,
 				SecretString: &value}); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if taken := time.Since(began); taken < 200*time.Millisecond || taken > 300*time.Millisecond {
-			t.Errorf("60 writes at 50 a second took %s", taken)
+			t.Errorf("60 writes at 50 per second took %s, want 200 to 300 ms", taken)
 		}
 	})
 }

@@ -83,11 +83,11 @@ type Sandbox struct {
 	Hooks    *wire.Hooks
 	Secrets  *awssecrets.Server
 	Lambda   *awslambda.Host
-	Logs     *awslogs.Server // of the functions in Lambda
-	Services *awsecs.Server  // ECS: none until a test adds some
+	Logs     *awslogs.Server // the logs of the functions in Lambda
+	Services *awsecs.Server  // ECS; without services until a test adds some
 	Registry *quiltregistry.Registry
 
-	// EventBridge Scheduler, Parameter Store and KMS: each is empty until a test fills it
+	// EventBridge Scheduler, Parameter Store and KMS are empty until a test adds something.
 	Schedules  *awsscheduler.Server
 	Parameters *awsssm.Server
 	Keys       *awskms.Server
@@ -97,7 +97,7 @@ type Sandbox struct {
 
 	servers  []*http.Server
 	handlers map[string]http.Handler      // by the address of the listener
-	athena   atomic.Pointer[http.Handler] // nil: this sandbox has none
+	athena   atomic.Pointer[http.Handler] // nil if there is no Athena
 }
 
 // Start starts all services. The registry has an ordinary user and an administrator. Start fails if
@@ -149,7 +149,7 @@ func (s *Sandbox) serve(listener net.Listener, handler http.Handler) {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
 	s.servers = append(s.servers, server)
 	s.handlers[listener.Addr().String()] = handler
-	go func() { _ = server.Serve(listener) }() // ends with Close
+	go func() { _ = server.Serve(listener) }() // ends when Close is called
 }
 
 // Close stops the services and every process that they started.

@@ -27,7 +27,7 @@ import (
 
 const secret = "prod/quilt"
 
-// A user is somebody with a shell in which the sandbox's Exports are set, and nothing else of AWS.
+// A user has AWS clients that are configured only by the environment variables of the sandbox.
 type user struct {
 	*sandbox.Sandbox
 	secrets   *secretsmanager.Client
@@ -42,8 +42,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// start starts a sandbox that has a secret, the function "rotate", which has run once, and the ECS
-// service prod/api.
+// start starts a sandbox with a secret, the ECS service prod/api, and the function "rotate". The
+// function has run once.
 func start(t *testing.T) *user {
 	t.Helper()
 	s, err := sandbox.Start(sandbox.Options{})
@@ -80,7 +80,7 @@ func start(t *testing.T) *user {
 	return u
 }
 
-// calls are one call of each service, by the name of its action. Each tells what it got.
+// calls returns calls of all services, by the IAM action. Each call returns a part of its answer.
 func (u *user) calls(ctx context.Context) map[string]func() (string, error) {
 	return map[string]func() (string, error){
 		"secretsmanager:GetSecretValue": func() (string, error) {
@@ -147,7 +147,8 @@ var answers = map[string]string{
 	"sts:GetCallerIdentity": "arn:aws:iam::123456789012:user/sandbox",
 }
 
-// check makes every call, and demands that the named ones are refused and the others answered.
+// check makes all calls. It checks that the calls in refused fail with these error codes, and that
+// the others succeed.
 func (u *user) check(t *testing.T, refused map[string]string) {
 	t.Helper()
 	for action, call := range u.calls(t.Context()) {
@@ -156,24 +157,22 @@ func (u *user) check(t *testing.T, refused map[string]string) {
 		var refusal smithy.APIError
 		switch {
 		case !isRefused && (err != nil || got != answers[action]):
-			t.Errorf("%s got %q, %v, want %q", action, got, err, answers[action])
+			t.Errorf("%s: got %q, %v, want %q", action, got, err, answers[action])
 		case isRefused && (!errors.As(err, &refusal) || refusal.ErrorCode() != code || refusal.ErrorMessage() == ""):
-			t.Errorf("%s got %v, want %s", action, err, code)
+			t.Errorf("%s: got the error %v, want %s", action, err, code)
 		}
 	}
 }
 
-func TestOneEndpointServesEveryClient(t *testing.T) {
-	// Protects the command, which knows the sandbox by AWS_ENDPOINT_URL alone, and readers of logs
-	// from a clock that was moved: the lines have real time.
+func TestOneEndpointServesAllClients(t *testing.T) {
+	// The operators' command finds the sandbox only by AWS_ENDPOINT_URL.
 	u := start(t)
 	u.Clock.Advance(40 * 24 * time.Hour)
 	u.check(t, nil)
 }
 
 func TestExpiredCredentials(t *testing.T) {
-	// Protects the sentence for credentials that have expired: every service says so, in its own
-	// protocol; the registry has others.
+	// Each AWS service refuses in its own protocol. The registry does not use AWS credentials.
 	u := start(t)
 	expired := map[string]string{}
 	for action := range answers {
@@ -183,22 +182,21 @@ func TestExpiredCredentials(t *testing.T) {
 	restore := u.Hooks.Set(sandbox.ExpiredToken)
 	u.check(t, expired)
 	if n := u.Services.Redeployments("prod", "api"); n != 0 {
-		t.Errorf("a refused call was carried out %d times", n)
+		t.Errorf("a refused call started %d deployments", n)
 	}
 	answer, err := http.Get(u.RegistryURL + "/config.json")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if answer.Body.Close(); answer.StatusCode != http.StatusOK {
-		t.Errorf("the registry answers %s", answer.Status)
+		t.Errorf("the registry answers %s, want 200", answer.Status)
 	}
 	restore()
 	u.check(t, nil)
 }
 
 func TestDeniedActions(t *testing.T) {
-	// Protects the sentence for a permission that is missing: the action is refused by the name
-	// that a policy gives it, and no other one.
+	// The error has the IAM action. Other actions are not refused.
 	u := start(t)
 	for action := range answers {
 		code := "AccessDeniedException"
@@ -210,20 +208,20 @@ func TestDeniedActions(t *testing.T) {
 		_, err := u.calls(t.Context())[action]()
 		if err == nil || !strings.Contains(err.Error(), "arn:aws:iam::123456789012:user/sandbox is not authorized to "+
 			"perform: "+action) {
-			t.Errorf("the refusal of %s says %v", action, err)
+			t.Errorf("%s: got the error %v, want one with the user and the action", action, err)
 		}
 		restore()
 	}
 }
 
-func TestHooksKnowEachService(t *testing.T) {
-	// Protects faults that are aimed at one service: a hook is told whose call it sees.
+func TestHooksGetTheServiceOfACall(t *testing.T) {
+	// A hook can then inject a fault into one service.
 	u := start(t)
 	for action, call := range u.calls(t.Context()) {
-		var saw string
-		restore := u.Hooks.Set(func(c *wire.Call, next func()) { saw = c.Service; next() })
-		if _, err := call(); err != nil || saw != strings.Split(action, ":")[0] {
-			t.Errorf("%s is seen as a call of %q, %v", action, saw, err)
+		var got string
+		restore := u.Hooks.Set(func(c *wire.Call, next func()) { got = c.Service; next() })
+		if _, err := call(); err != nil || got != strings.Split(action, ":")[0] {
+			t.Errorf("%s: got a call of the service %q, %v", action, got, err)
 		}
 		restore()
 	}

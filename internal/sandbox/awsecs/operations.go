@@ -46,7 +46,7 @@ type describeServicesOutput struct {
 	Failures []failure      `json:"failures"`
 }
 
-// A failure is a service that the cluster does not have. It is no error of the request.
+// A failure is a service that does not exist. The request does not fail.
 type failure struct {
 	ARN    string `json:"arn"`
 	Reason string `json:"reason"`
@@ -58,7 +58,7 @@ func (s *Server) describeServices(in describeServicesInput) (describeServicesOut
 			"Services must have 1-%d elements.", maxDescribed)
 	}
 	out := describeServicesOutput{Services: []serviceEntry{}, Failures: []failure{}}
-	found, missing, err := s.asked(in)
+	found, missing, err := s.requested(in)
 	if err != nil {
 		return out, err
 	}
@@ -71,16 +71,16 @@ func (s *Server) describeServices(in describeServicesInput) (describeServicesOut
 	return out, nil
 }
 
-// asked are the services that a request names, and the ARNs of those that do not exist.
-func (s *Server) asked(in describeServicesInput) (found []*service, missing []string, err error) {
+// requested returns the services of a request, and the ARNs of those that do not exist.
+func (s *Server) requested(in describeServicesInput) (found []*service, missing []string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	cluster, services, err := s.cluster(in.Cluster)
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, asked := range in.Services {
-		name := s.serviceName(cluster, asked)
+	for _, nameOrARN := range in.Services {
+		name := s.serviceName(cluster, nameOrARN)
 		if services[name] == nil {
 			missing = append(missing, s.arn("service/"+cluster+"/"+name))
 		} else {
@@ -90,12 +90,12 @@ func (s *Server) asked(in describeServicesInput) (found []*service, missing []st
 	return found, missing, nil
 }
 
-// show moves a service's rollout along and describes it. The new tasks, which are the test's, start
-// without the lock, and before anybody sees COMPLETED.
+// show advances a service's rollout and describes the service. It calls onDeploy without the lock,
+// and before an answer shows COMPLETED.
 func (s *Server) show(found *service) serviceEntry {
-	if ready := s.look(found); ready != nil {
+	if ready := s.advance(found); ready != nil {
 		found.onDeploy()
-		s.settle(found, ready)
+		s.complete(found, ready)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,16 +1,16 @@
-// Package awsecs is Amazon ECS on loopback, as far as consumers of a key are redeployed:
-// UpdateService with forceNewDeployment, and DescribeServices, which shows how the rollout goes. A
-// test declares the services, and says how each takes a deployment: at once, slowly, never, or with
-// an error.
+// Package awsecs is Amazon ECS on loopback, with the operations that restart services which use a
+// key: UpdateService with forceNewDeployment, and DescribeServices, which shows the rollout. A test
+// adds services, and sets how the rollout of each proceeds: at once, slowly, never, or with an
+// error.
 //
-// What it answers follows the Amazon ECS API Reference (2014-11-13), and its Developer Guide for
-// the rolling update and the deployment circuit breaker. There are no tasks: a service has a
-// function of the test's in their place, which runs when a rollout completes, since until then the
-// old tasks serve, with the old key.
+// The answers follow the Amazon ECS API Reference (2014-11-13), and its Developer Guide for the
+// rolling update and the deployment circuit breaker. There are no tasks. Instead, a test can give a
+// service a function that runs when a rollout completes. Until then, the old tasks run with the old
+// key.
 //
-// It relies on the sandbox's clock for the dates it gives. Time moves no rollout along: only
-// answers of DescribeServices do, so that a test needs no sleep. It never checks a signature or a
-// permission.
+// Dates have the time of the sandbox's clock. A rollout does not advance with the time, but with
+// the answers of DescribeServices, so that tests do not need to sleep. The package never checks
+// signatures or permissions.
 package awsecs
 
 import (
@@ -24,27 +24,27 @@ import (
 	"quilt-rotate/internal/sandbox/clock"
 )
 
-// Target is what stands before the operation in X-Amz-Target.
+// Target is the prefix of the operation in the header X-Amz-Target.
 const Target = "AmazonEC2ContainerServiceV20141113."
 
-// Options are the account that a Server plays.
+// Options configure a Server.
 type Options struct {
-	Clock   *clock.Clock // real time if nil
+	Clock   *clock.Clock // default: real time
 	Region  string
 	Account string
 }
 
-// A Server is the service of one account and region. It is safe for concurrent use.
+// A Server is the service of an account and region. It is safe for concurrent use.
 type Server struct {
 	options Options
 	wire    http.Handler
 
-	mu       sync.Mutex // never held while a test's function runs
+	mu       sync.Mutex // never held while a function of a test runs
 	clusters map[string]map[string]*service
-	made     int // deployments, for their ids
+	created  int // the number of deployments, for their ids
 }
 
-// New is a service without clusters.
+// New returns a Server without clusters.
 func New(options Options) *Server {
 	if options.Clock == nil {
 		options.Clock = &clock.Clock{}
@@ -57,10 +57,10 @@ func New(options Options) *Server {
 	return s
 }
 
-// Operation names the operation that a request asks for.
+// Operation returns the name of a request's operation.
 func Operation(r *http.Request, _ []byte) string { return awsjson.OperationOf(Target, r) }
 
-// ServeHTTP is the service's API.
+// ServeHTTP serves the API.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.wire.ServeHTTP(w, r) }
 
 func (s *Server) now() time.Time { return s.options.Clock.Now().Truncate(time.Millisecond) }
@@ -69,7 +69,7 @@ func (s *Server) arn(resource string) string {
 	return fmt.Sprintf("arn:aws:ecs:%s:%s:%s", s.options.Region, s.options.Account, resource)
 }
 
-// cluster finds the services of a cluster, by its name or ARN; without either it is the cluster
+// cluster returns the services of a cluster, by its name or ARN. The default is the cluster
 // "default".
 func (s *Server) cluster(nameOrARN string) (name string, services map[string]*service, err error) {
 	name = strings.TrimPrefix(nameOrARN, s.arn("cluster/"))
@@ -83,7 +83,8 @@ func (s *Server) cluster(nameOrARN string) (name string, services map[string]*se
 	return name, services, nil
 }
 
-// serviceName is the name in a service's ARN, of the long or the short form; a name is itself.
+// serviceName returns the name of a service, which can be given as a name, a long ARN or a short
+// ARN.
 func (s *Server) serviceName(cluster, nameOrARN string) string {
 	resource, isARN := strings.CutPrefix(nameOrARN, s.arn("service/"))
 	if !isARN {

@@ -23,7 +23,7 @@ import (
 	"quilt-rotate/internal/sandbox/clock"
 )
 
-// A service is the server under test, with an SDK client that talks to it over loopback.
+// A service is the server under test with an SDK client.
 type service struct {
 	testing.TB
 	*awsecs.Server
@@ -66,9 +66,9 @@ func (s *service) describe(services ...string) *ecs.DescribeServicesOutput {
 	return out
 }
 
-// shown is a service as a person would note it: "PRIMARY IN_PROGRESS 0+2, ACTIVE COMPLETED 2+0: 2
-// of 2".
-func shown(found types.Service) string {
+// summary returns the deployments and tasks of a service, such as "PRIMARY IN_PROGRESS 0+2, ACTIVE
+// COMPLETED 2+0: 2 of 2".
+func summary(found types.Service) string {
 	var deployments []string
 	for _, d := range found.Deployments {
 		deployments = append(deployments, fmt.Sprintf("%s %s %d+%d", aws.ToString(d.Status), d.RolloutState,
@@ -83,26 +83,26 @@ const (
 	broken  = "PRIMARY FAILED 0+0, ACTIVE COMPLETED 2+0: 2 of 2"
 )
 
-// next demands what the next looks at prod/api show.
-func (s *service) next(wants ...string) {
+// expect checks the next answers of DescribeServices for prod/api.
+func (s *service) expect(wants ...string) {
 	s.Helper()
 	for i, want := range wants {
-		if got := shown(s.describe("api").Services[0]); got != want {
-			s.Fatalf("look %d shows %s, want %s", i+1, got, want)
+		if got := summary(s.describe("api").Services[0]); got != want {
+			s.Fatalf("answer %d: got %s, want %s", i+1, got, want)
 		}
 	}
 }
 
-func TestRolloutGoesOnAsItIsLookedAt(t *testing.T) {
-	// Protects a caller that waits for consumers: the old tasks serve until the rollout completes,
-	// and the new ones are at work when it shows.
+func TestRolloutAdvancesWithEachAnswer(t *testing.T) {
+	// The old tasks run until the rollout is complete. When an answer shows that it is complete,
+	// the new tasks run.
 	for name, test := range map[string]struct {
 		rollout *awsecs.Rollout
-		looks   []string
+		answers []string
 	}{
-		"as usual": {nil, []string{rolling, stable, stable}},
-		"at once":  {&awsecs.Rollout{}, []string{stable}},
-		"slowly":   {&awsecs.Rollout{Slow: 3}, []string{rolling, rolling, rolling, stable}},
+		"default": {nil, []string{rolling, stable, stable}},
+		"at once": {&awsecs.Rollout{}, []string{stable}},
+		"slowly":  {&awsecs.Rollout{Slow: 3}, []string{rolling, rolling, rolling, stable}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t)
@@ -113,29 +113,28 @@ func TestRolloutGoesOnAsItIsLookedAt(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			s.next(stable)
-			if got := shown(s.redeploy()); got != rolling {
-				t.Errorf("UpdateService shows %s, want %s", got, rolling)
+			s.expect(stable)
+			if got := summary(s.redeploy()); got != rolling {
+				t.Errorf("UpdateService: got %s, want %s", got, rolling)
 			}
-			for i, want := range test.looks {
-				s.next(want)
+			for i, want := range test.answers {
+				s.expect(want)
 				if restarted := deployed == 1; restarted != (want == stable) {
-					t.Errorf("look %d shows %s, and the consumer was restarted %d times", i+1, want, deployed)
+					t.Errorf("answer %d: got %s after %d restarts", i+1, want, deployed)
 				}
 			}
 			if n := s.Redeployments("prod", "api"); n != 1 || deployed != 1 {
-				t.Errorf("%d redeployments, %d restarts, want one", n, deployed)
+				t.Errorf("got %d redeployments and %d restarts, want one of each", n, deployed)
 			}
 		})
 	}
 }
 
-func TestStuckAndFailingRollouts(t *testing.T) {
-	// Protects the way out of a rollout that does not end: the old tasks go on, nothing is
-	// restarted, and the next deployment can succeed.
+func TestRolloutsThatAreStuckOrFail(t *testing.T) {
+	// The old tasks continue, nothing is restarted, and the next deployment can succeed.
 	for name, test := range map[string]struct {
 		rollout awsecs.Rollout
-		looks   []string
+		answers []string
 		reason  string
 	}{
 		"stuck": {awsecs.Rollout{Stuck: true}, []string{rolling, rolling, rolling}, "in progress."},
@@ -150,49 +149,48 @@ func TestStuckAndFailingRollouts(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.redeploy()
-			s.next(test.looks...)
+			s.expect(test.answers...)
 			if got := aws.ToString(s.describe("api").Services[0].Deployments[0].RolloutStateReason); deployed != 0 ||
 				!strings.HasSuffix(got, test.reason) {
-				t.Errorf("%d restarts, want none; the reason is %q, want %q", deployed, got, test.reason)
+				t.Errorf("got %d restarts, want 0; got the reason %q, want %q", deployed, got, test.reason)
 			}
 			if err := s.SetRollout("prod", "api", awsecs.Rollout{Slow: 1}); err != nil {
 				t.Fatal(err)
 			}
 			s.redeploy()
-			s.next(rolling, stable)
+			s.expect(rolling, stable)
 			if deployed != 1 || s.Redeployments("prod", "api") != 2 {
-				t.Errorf("%d restarts after %d redeployments, want 1 after 2", deployed, s.Redeployments("prod", "api"))
+				t.Errorf("got %d restarts after %d redeployments, want 1 after 2", deployed,
+					s.Redeployments("prod", "api"))
 			}
 		})
 	}
 }
 
-func TestTheWaiterOfTheSDKEnds(t *testing.T) {
-	// Protects callers that wait with ServicesStableWaiter: it ends when the rollout completes, and
-	// fails for a service that is not there.
+func TestWaiterOfTheSDKEnds(t *testing.T) {
+	// ServicesStableWaiter ends when the rollout is complete. It fails if the service does not
+	// exist.
 	s := start(t)
 	s.AddService("prod", "api", nil)
 	s.redeploy()
 	waiter := ecs.NewServicesStableWaiter(s.client, func(o *ecs.ServicesStableWaiterOptions) {
-		o.MinDelay,
-			o.MaxDelay = time.Millisecond, time.Millisecond
+		o.MinDelay, o.MaxDelay = time.Millisecond, time.Millisecond
 	})
 	wait := func(service string) error {
 		return waiter.Wait(t.Context(), &ecs.DescribeServicesInput{Cluster: aws.String("prod"),
 			Services: []string{service}}, time.Minute)
 	}
 	if err := wait("api"); err != nil {
-		t.Errorf("the waiter fails: %v", err)
+		t.Errorf("the waiter failed: %v", err)
 	}
-	s.next(stable)
+	s.expect(stable)
 	if err := wait("absent"); err == nil || !strings.Contains(err.Error(), "Failure") {
-		t.Errorf("for an absent service the waiter says %v", err)
+		t.Errorf("the waiter for a service that does not exist: got the error %v", err)
 	}
 }
 
 func TestServicesAreFoundByNameAndARN(t *testing.T) {
-	// Protects every way to name a service that the API Reference allows; one that is not there is
-	// told beside those that are.
+	// A service that does not exist is in the answer as a failure.
 	s := start(t)
 	s.AddService("prod", "api", nil)
 	s.AddService("default", "api", nil)
@@ -200,11 +198,12 @@ func TestServicesAreFoundByNameAndARN(t *testing.T) {
 	out := s.describe("api", arn+"prod/api", arn+"api", "absent", arn+"other/api")
 	if len(out.Services) != 3 || len(out.Failures) != 2 || aws.ToString(out.Failures[0].Reason) != "MISSING" ||
 		aws.ToString(out.Failures[0].Arn) != arn+"prod/absent" {
-		t.Errorf("found %d, failures %+v", len(out.Services), out.Failures)
+		t.Errorf("got %d services and the failures %+v, want 3 services and 2 failures", len(out.Services),
+			out.Failures)
 	}
 	if got := out.Services[0]; aws.ToString(got.ServiceArn) != arn+"prod/api" ||
 		aws.ToString(got.ServiceName) != "api" || aws.ToString(got.Status) != "ACTIVE" {
-		t.Errorf("the service is %+v", got)
+		t.Errorf("got the service %+v", got)
 	}
 	for cluster, want := range map[string]string{"": "default", "prod": "prod",
 		"arn:aws:ecs:eu-central-1:123456789012:cluster/prod": "prod"} {
@@ -214,17 +213,17 @@ func TestServicesAreFoundByNameAndARN(t *testing.T) {
 		}
 		out, err := s.client.UpdateService(t.Context(), in)
 		if err != nil || aws.ToString(out.Service.ClusterArn) != "arn:aws:ecs:eu-central-1:123456789012:cluster/"+want {
-			t.Errorf("cluster %q: %v", cluster, err)
+			t.Errorf("cluster %q: got the error %v, want the cluster %s", cluster, err, want)
 		}
 	}
 	if n := s.Redeployments("prod", "api"); n != 0 {
-		t.Errorf("%d redeployments without force", n)
+		t.Errorf("got %d redeployments without forceNewDeployment, want 0", n)
 	}
 }
 
-func TestRefusals(t *testing.T) {
-	// Protects what a person reads whose tag names the wrong service: the code tells the cluster
-	// from the service.
+func TestInvalidRequestsAreRefused(t *testing.T) {
+	// If a tag has a wrong service, the error code says whether the cluster or the service does not
+	// exist.
 	s := start(t)
 	s.AddService("prod", "api", nil)
 	update := func(in ecs.UpdateServiceInput) error { _, err := s.client.UpdateService(t.Context(), &in); return err }
@@ -242,50 +241,47 @@ func TestRefusals(t *testing.T) {
 			Service: aws.String("absent")}), "ServiceNotFoundException"},
 		"no name": {update(ecs.UpdateServiceInput{Cluster: aws.String("prod"), Service: aws.String("")}),
 			"InvalidParameterException"},
-		"what it does not do": {update(ecs.UpdateServiceInput{Cluster: aws.String("prod"), Service: aws.String("api"),
+		"unsupported parameter": {update(ecs.UpdateServiceInput{Cluster: aws.String("prod"), Service: aws.String("api"),
 			DesiredCount: aws.Int32(0)}), "SerializationException"},
-		"look: no such cluster": {describe(ecs.DescribeServicesInput{Cluster: aws.String("absent"),
+		"describe: no such cluster": {describe(ecs.DescribeServicesInput{Cluster: aws.String("absent"),
 			Services: []string{"api"}}), "ClusterNotFoundException"},
-		"look: no services": {describe(ecs.DescribeServicesInput{Cluster: aws.String("prod"),
+		"describe: no services": {describe(ecs.DescribeServicesInput{Cluster: aws.String("prod"),
 			Services: []string{}}), "InvalidParameterException"},
-		"look: too many": {describe(ecs.DescribeServicesInput{Cluster: aws.String("prod"),
+		"describe: too many": {describe(ecs.DescribeServicesInput{Cluster: aws.String("prod"),
 			Services: strings.Split("abcdefghijk", "")}), "InvalidParameterException"},
 	} {
 		var refusal smithy.APIError
 		if !errors.As(test.err, &refusal) || refusal.ErrorCode() != test.code {
-			t.Errorf("%s: got %v, want %s", name, test.err, test.code)
+			t.Errorf("%s: got the error %v, want %s", name, test.err, test.code)
 		}
 	}
 	if s.Redeployments("prod", "api") != 0 || s.SetRollout("prod", "absent", awsecs.Rollout{}) == nil {
-		t.Error("a refused request was carried out")
+		t.Error("a refused request changed a service")
 	}
 }
 
-func TestDatesAreTheSandboxs(t *testing.T) {
-	// Protects a timeline: a deployment is dated by the sandbox's clock.
+func TestDatesHaveTheTimeOfTheSandboxsClock(t *testing.T) {
 	s := start(t)
 	s.AddService("prod", "api", nil)
 	s.clock.Advance(48 * time.Hour)
 	if got := aws.ToTime(s.redeploy().Deployments[0].CreatedAt); s.clock.Now().Sub(got).Abs() > time.Minute {
-		t.Errorf("the deployment is of %s, at %s", got, s.clock.Now())
+		t.Errorf("the deployment was created at %s, want %s", got, s.clock.Now())
 	}
 }
 
-func TestTasksMayUseTheService(t *testing.T) {
-	// Protects tests whose consumer asks about its own service when it starts: no lock is held
-	// meanwhile, and it starts once.
+func TestOnDeployMayCallTheService(t *testing.T) {
+	// No lock is held during the call, and the function is called only once.
 	s := start(t)
 	deployed := 0
 	s.AddService("prod", "api", func() { deployed++; s.describe("api") })
 	s.redeploy()
-	s.next(rolling, stable)
+	s.expect(rolling, stable)
 	if deployed != 1 {
-		t.Errorf("restarted %d times", deployed)
+		t.Errorf("got %d restarts, want 1", deployed)
 	}
 }
 
-func TestManyLookAtOneRollout(t *testing.T) {
-	// Protects a consumer from being restarted twice by two callers that wait for it.
+func TestConcurrentCallersRestartAServiceOnce(t *testing.T) {
 	s := start(t)
 	var restarts atomic.Int32
 	s.AddService("prod", "api", func() { restarts.Add(1) })
@@ -302,15 +298,14 @@ func TestManyLookAtOneRollout(t *testing.T) {
 		})
 	}
 	callers.Wait()
-	s.next(stable)
+	s.expect(stable)
 	if n := restarts.Load(); n != 1 {
-		t.Errorf("restarted %d times", n)
+		t.Errorf("got %d restarts, want 1", n)
 	}
 }
 
-func TestADeploymentThatComesMeanwhile(t *testing.T) {
-	// Protects who forces two deployments at once: the second is a rollout of its own, also where
-	// it comes while the first one's tasks start.
+func TestSecondDeploymentDuringARolloutHasItsOwnRollout(t *testing.T) {
+	// This also applies if it is started while the tasks of the first deployment start.
 	s := start(t)
 	restarts := 0
 	s.AddService("prod", "api", func() {
@@ -319,14 +314,13 @@ func TestADeploymentThatComesMeanwhile(t *testing.T) {
 		}
 	})
 	s.redeploy()
-	s.next(rolling, rolling, rolling, stable)
+	s.expect(rolling, rolling, rolling, stable)
 	if restarts != 2 || s.Redeployments("prod", "api") != 2 {
-		t.Errorf("%d restarts after %d redeployments, want 2 after 2", restarts, s.Redeployments("prod", "api"))
+		t.Errorf("got %d restarts after %d redeployments, want 2 after 2", restarts, s.Redeployments("prod", "api"))
 	}
 }
 
 func TestAWSCLI(t *testing.T) {
-	// Protects people who redeploy by hand.
 	cli, err := exec.LookPath("aws")
 	if err != nil {
 		t.Skip("SKIPPED: ECS with the AWS CLI: aws is not installed")
@@ -348,6 +342,6 @@ func TestAWSCLI(t *testing.T) {
 	}
 	if err != nil || json.Unmarshal(out, &answer) != nil || len(answer.Service.Deployments) != 2 ||
 		answer.Service.Deployments[0].RolloutState != "IN_PROGRESS" {
-		t.Errorf("%v: %s", err, out)
+		t.Errorf("got the output %s, %v", out, err)
 	}
 }

@@ -6,39 +6,39 @@ import (
 	"time"
 )
 
-// desired is how many tasks each service is to have.
+// desired is the desired number of tasks of each service.
 const desired = 2
 
-// A Rollout is how a service takes a new deployment. With the zero Rollout it is complete when it
-// is looked at.
+// A Rollout is how the rollout of a deployment proceeds. With the zero value, it is complete in the
+// first answer.
 type Rollout struct {
-	Slow    int    // so many answers of DescribeServices show it in progress
+	Slow    int    // the number of answers of DescribeServices that show it in progress
 	Stuck   bool   // it stays in progress
-	Failure string // why the circuit breaker ends it, without a rollback; empty: it does not
+	Failure string // if not empty, the circuit breaker ends it with this reason, without a rollback
 }
 
-// usual lets a caller see a rollout in progress once.
-var usual = Rollout{Slow: 1}
+// defaultRollout is shown in progress once.
+var defaultRollout = Rollout{Slow: 1}
 
-// A service is one service of a cluster. Server.mu guards it.
+// A service is a service of a cluster. Server.mu guards it.
 type service struct {
 	name, cluster string
 	created       time.Time
 	rollout       Rollout
 	onDeploy      func()
 	redeployments int
-	deployments   []*deployment // the primary one first
+	deployments   []*deployment // the primary deployment is the first
 }
 
-// A deployment is one set of tasks of a service.
+// A deployment is a set of tasks of a service.
 type deployment struct {
 	id      string
 	state   string
 	reason  string
 	running int
 	failed  int
-	seen    int  // in progress, by answers of DescribeServices
-	ready   bool // its tasks take over
+	seen    int  // the number of answers of DescribeServices that showed it in progress
+	ready   bool // its tasks replace the old ones
 	created time.Time
 	updated time.Time
 }
@@ -49,9 +49,8 @@ const (
 	failed     = "FAILED"
 )
 
-// AddService declares a service that runs, in a cluster that exists from now on. onDeploy stands
-// for its tasks: it runs each time a forced deployment has replaced them, before the answer that
-// shows it COMPLETED; it may be nil.
+// AddService adds a running service, and its cluster if it does not exist. onDeploy is called each
+// time a forced deployment replaces the tasks, before an answer shows COMPLETED. It may be nil.
 func (s *Server) AddService(cluster, name string, onDeploy func()) {
 	if onDeploy == nil {
 		onDeploy = func() {}
@@ -61,15 +60,15 @@ func (s *Server) AddService(cluster, name string, onDeploy func()) {
 	if s.clusters[cluster] == nil {
 		s.clusters[cluster] = map[string]*service{}
 	}
-	added := &service{name: name, cluster: cluster, created: s.now(), rollout: usual, onDeploy: onDeploy}
+	added := &service{name: name, cluster: cluster, created: s.now(), rollout: defaultRollout, onDeploy: onDeploy}
 	first := s.newDeployment()
 	first.complete(s.now())
 	added.deployments = []*deployment{first}
 	s.clusters[cluster][name] = added
 }
 
-// SetRollout says how a service takes the deployment that is under way, and every later one. It
-// fails for a service that nobody added.
+// SetRollout sets how the current rollout and all later rollouts of a service proceed. It returns
+// an error if the service does not exist.
 func (s *Server) SetRollout(cluster, name string, rollout Rollout) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,7 +80,7 @@ func (s *Server) SetRollout(cluster, name string, rollout Rollout) error {
 	return nil
 }
 
-// Redeployments is how often a new deployment of a service was forced.
+// Redeployments returns how often a new deployment of a service was forced.
 func (s *Server) Redeployments(cluster, name string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,25 +91,24 @@ func (s *Server) Redeployments(cluster, name string) int {
 }
 
 func (s *Server) newDeployment() *deployment {
-	s.made++
+	s.created++
 	return &deployment{
-		id: fmt.Sprintf("ecs-svc/%019d", s.made), state: inProgress,
-		reason:  fmt.Sprintf("ECS deployment ecs-svc/%019d in progress.", s.made),
+		id: fmt.Sprintf("ecs-svc/%019d", s.created), state: inProgress,
+		reason:  fmt.Sprintf("ECS deployment ecs-svc/%019d in progress.", s.created),
 		created: s.now(), updated: s.now(),
 	}
 }
 
-// redeploy begins a new deployment. The tasks that run go on, and one that never came to run any is
-// gone.
+// redeploy starts a new deployment. Deployments without running tasks are removed.
 func (found *service) redeploy(next *deployment) {
 	found.redeployments++
 	running := slices.DeleteFunc(found.deployments, func(d *deployment) bool { return d.running == 0 })
 	found.deployments = append([]*deployment{next}, running...)
 }
 
-// look moves the rollout along, as an answer of DescribeServices does. Where the new tasks take
-// over by it, it returns their deployment.
-func (s *Server) look(found *service) (ready *deployment) {
+// advance advances the rollout for an answer of DescribeServices. If the new tasks now replace the
+// old ones, it returns their deployment.
+func (s *Server) advance(found *service) (ready *deployment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	primary := found.deployments[0]
@@ -128,9 +126,9 @@ func (s *Server) look(found *service) (ready *deployment) {
 	return nil
 }
 
-// settle completes a deployment whose tasks have taken over, unless another one has begun
-// meanwhile.
-func (s *Server) settle(found *service, ready *deployment) {
+// complete completes a deployment whose tasks replaced the old ones. If another deployment was
+// started in the meantime, the rollout of that one continues.
+func (s *Server) complete(found *service, ready *deployment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ready.complete(s.now())

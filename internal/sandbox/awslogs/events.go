@@ -18,12 +18,12 @@ type filterLogEventsInput struct {
 	FilterPattern       string   `json:"filterPattern"`
 	NextToken           string   `json:"nextToken"`
 	Limit               *int     `json:"limit"`
-	Interleaved         *bool    `json:"interleaved"` // the service ignores it too
+	Interleaved         *bool    `json:"interleaved"` // ignored, as on the service
 }
 
 type filterLogEventsOutput struct {
 	Events             []event  `json:"events"`
-	SearchedLogStreams []string `json:"searchedLogStreams"` // always empty, since 2020
+	SearchedLogStreams []string `json:"searchedLogStreams"` // always empty, as on the service since 2020
 	NextToken          string   `json:"nextToken,omitempty"`
 }
 
@@ -35,10 +35,11 @@ type event struct {
 	EventID       string `json:"eventId"`
 }
 
-// filterLogEvents goes through a group's lines in the order of their time. A page ends where it is
-// full, or where enough lines were looked through: then it can be empty, and the next one not.
+// filterLogEvents searches the lines of a group in the order of their time. A page ends if it is
+// full or if Options.Scan lines were searched. Therefore a page can be empty although the next one
+// is not.
 func (s *Server) filterLogEvents(in filterLogEventsInput) (filterLogEventsOutput, error) {
-	matches, size, err := in.check()
+	matches, size, err := in.validate()
 	if err != nil {
 		return filterLogEventsOutput{}, err
 	}
@@ -47,27 +48,27 @@ func (s *Server) filterLogEvents(in filterLogEventsInput) (filterLogEventsOutput
 		return filterLogEventsOutput{}, err
 	}
 	lines := s.options.Source.Logs(group.Function)
-	kept := time.Time{}
+	oldest := time.Time{}
 	if days := s.retention(group.Name); days > 0 {
-		kept = s.options.Clock.Now().AddDate(0, 0, -days)
+		oldest = s.options.Clock.Now().AddDate(0, 0, -days)
 	}
-	at, err := position(in.NextToken, in.question(), len(lines))
+	at, err := position(in.NextToken, in.query(), len(lines))
 	if err != nil {
 		return filterLogEventsOutput{}, err
 	}
 	out := filterLogEventsOutput{Events: []event{}, SearchedLogStreams: []string{}}
 	for end := min(at+s.options.Scan, len(lines)); at < end && len(out.Events) < size; at++ {
-		if line := lines[at]; !line.Time.Before(kept) && in.covers(line) && matches(line.Text) {
+		if line := lines[at]; !line.Time.Before(oldest) && in.includes(line) && matches(line.Text) {
 			out.Events = append(out.Events, newEvent(line, at))
 		}
 	}
 	if at < len(lines) {
-		out.NextToken = token(in.question(), at)
+		out.NextToken = token(in.query(), at)
 	}
 	return out, nil
 }
 
-func (in filterLogEventsInput) check() (matches pattern, size int, err error) {
+func (in filterLogEventsInput) validate() (matches pattern, size int, err error) {
 	if len(in.LogStreamNames) > 0 && in.LogStreamNamePrefix != "" {
 		return nil, 0, invalidParameter("Only one of logStreamNames and logStreamNamePrefix can be specified.")
 	}
@@ -82,8 +83,9 @@ func (in filterLogEventsInput) check() (matches pattern, size int, err error) {
 	return matches, size, err
 }
 
-// covers tells whether a line is of the streams and the time asked for, both ends included.
-func (in filterLogEventsInput) covers(line awslambda.LogLine) bool {
+// includes reports whether a line is in the streams and the time range of the request. The range
+// includes both ends.
+func (in filterLogEventsInput) includes(line awslambda.LogLine) bool {
 	at := line.Time.UnixMilli()
 	switch {
 	case in.StartTime != nil && at < *in.StartTime, in.EndTime != nil && at > *in.EndTime:
@@ -94,8 +96,8 @@ func (in filterLogEventsInput) covers(line awslambda.LogLine) bool {
 	return strings.HasPrefix(line.Stream, in.LogStreamNamePrefix)
 }
 
-// question is what the tokens of this request's pages are good for.
-func (in filterLogEventsInput) question() string {
+// query returns the parameters to which the tokens of this request belong.
+func (in filterLogEventsInput) query() string {
 	bound := func(t *int64) string {
 		if t == nil {
 			return ""
@@ -110,6 +112,6 @@ func newEvent(line awslambda.LogLine, at int) event {
 	ms := line.Time.UnixMilli()
 	return event{
 		LogStreamName: line.Stream, Timestamp: ms, Message: line.Text, IngestionTime: ms,
-		EventID: fmt.Sprintf("%028d%028d", ms, at), // 56 digits, as the service's
+		EventID: fmt.Sprintf("%028d%028d", ms, at), // 56 digits, as on the service
 	}
 }

@@ -8,12 +8,12 @@ import (
 	"unicode"
 )
 
-// A pattern tells whether a line matches.
+// A pattern reports whether a line matches.
 type pattern func(line string) bool
 
 const maxPattern = 1024
 
-// parsePattern reads a filter pattern, or refuses it.
+// parsePattern parses a filter pattern. It returns an error if the sandbox does not support it.
 func parsePattern(text string) (pattern, error) {
 	if len(text) > maxPattern {
 		return nil, invalidParameter("1 validation error detected: Value at 'filterPattern' failed to satisfy "+
@@ -30,17 +30,17 @@ func parsePattern(text string) (pattern, error) {
 		matches = p.terms()
 	}
 	if p.failed || p.token != scanner.EOF {
-		return nil, invalidParameter("Invalid filter pattern: the sandbox reads terms such as \"a b\" \"c\", and { " +
-			"$.a.b = \"x\" && $.c = 1 }, and { ($.a = 1) || ($.b = 2) }, and no others.")
+		return nil, invalidParameter("Invalid filter pattern: the sandbox supports only terms such as \"a b\" \"c\", " +
+			"{ $.a.b = \"x\" && $.c = 1 }, and { ($.a = 1) || ($.b = 2) }.")
 	}
 	return matches, nil
 }
 
-// A parser stands at a token. After a token that it cannot use it has failed, and says nothing of
-// value any more.
+// A parser parses a filter pattern. It sets failed at an unexpected token. Later results are then
+// not valid.
 type parser struct {
 	scanner scanner.Scanner
-	token   rune
+	token   rune // the current token
 	failed  bool
 }
 
@@ -58,7 +58,8 @@ func newParser(text string) *parser {
 
 func (p *parser) next() { p.token = p.scanner.Scan() }
 
-// take goes past a token that must be here.
+// take returns the text of the current token, which must be the given one, and goes to the next
+// token.
 func (p *parser) take(token rune) (text string) {
 	if p.token != token {
 		p.failed = true
@@ -68,7 +69,7 @@ func (p *parser) take(token rune) (text string) {
 	return text
 }
 
-// terms are words and quoted phrases, all of which a line must contain.
+// terms parses words and quoted phrases. A line must contain all of them.
 func (p *parser) terms() pattern {
 	var terms []string
 	for !p.failed && p.token != scanner.EOF {
@@ -76,8 +77,8 @@ func (p *parser) terms() pattern {
 			terms = append(terms, p.text())
 			continue
 		}
-		// A word with a hyphen is quoted, says the User Guide, as is every character that is no
-		// letter, digit or underscore.
+		// A word with a character other than a letter, a digit or an underscore must be quoted
+		// (User Guide).
 		word := p.take(scanner.Ident)
 		p.failed = p.failed || strings.Contains(word, "-")
 		terms = append(terms, word)
@@ -92,8 +93,8 @@ func (p *parser) terms() pattern {
 	}
 }
 
-// contains finds a term as words of its own: not error in errors. The User Guide does not say
-// whether part of a word would do; a caller that is content with whole words is right either way.
+// contains reports whether a line contains a term as whole words: "errors" does not contain
+// "error". The User Guide does not say whether the service finds a part of a word.
 func contains(line, term string) bool {
 	for from := 0; from <= len(line); {
 		at := strings.Index(line[from:], term)
@@ -110,7 +111,7 @@ func contains(line, term string) bool {
 	return false
 }
 
-// inWord tells whether a word goes on across a place in the text.
+// inWord reports whether a position is inside a word.
 func inWord(text string, at int) bool {
 	return at > 0 && at < len(text) && isAlphanumeric(text[at-1]) && isAlphanumeric(text[at])
 }
@@ -119,23 +120,23 @@ func isAlphanumeric(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_'
 }
 
-// A condition is that a field of a JSON line has a value: a string, or a number.
+// A condition requires that a field of a JSON line has a value, which is a string or a number.
 type condition struct {
 	path  []string
 	value any
 }
 
-// fields are the conditions in braces, all of which a JSON line must meet.
+// fields parses the conditions in braces.
 func (p *parser) fields() pattern {
 	p.take('{')
-	closed := p.token == '('
+	inParentheses := p.token == '('
 	alternatives := [][]condition{p.conjunction()}
 	for !p.failed && p.token == '|' {
 		p.take('|')
 		p.take('|')
 		alternatives = append(alternatives, p.conjunction())
 	}
-	p.failed = p.failed || closed != (len(alternatives) > 1)
+	p.failed = p.failed || inParentheses != (len(alternatives) > 1)
 	p.take('}')
 	return func(line string) bool {
 		var document map[string]any
@@ -148,11 +149,11 @@ func (p *parser) fields() pattern {
 	}
 }
 
-// conjunction is conditions that must all hold. Only beside || it stands in parentheses, so that
-// nobody needs to know which of the two binds more.
+// conjunction parses conditions with && between them. With ||, a conjunction must be in
+// parentheses, so the precedence of the operators does not matter.
 func (p *parser) conjunction() []condition {
-	closed := p.token == '('
-	if closed {
+	inParentheses := p.token == '('
+	if inParentheses {
 		p.next()
 	}
 	conditions := []condition{p.condition()}
@@ -161,7 +162,7 @@ func (p *parser) conjunction() []condition {
 		p.take('&')
 		conditions = append(conditions, p.condition())
 	}
-	if closed {
+	if inParentheses {
 		p.take(')')
 	}
 	return conditions
@@ -181,7 +182,7 @@ func (p *parser) condition() condition {
 	switch p.token {
 	case scanner.String:
 		c.value = p.text()
-	case scanner.Ident: // a string needs no quotes without special characters
+	case scanner.Ident: // a string without special characters needs no quotes
 		c.value = p.take(scanner.Ident)
 	default:
 		c.value = p.number()
@@ -189,8 +190,7 @@ func (p *parser) condition() condition {
 	return c
 }
 
-// text is a quoted string. An asterisk in it would stand for anything, which the sandbox does not
-// read.
+// text parses a quoted string. The sandbox does not support the wildcard *.
 func (p *parser) text() (text string) {
 	p.decode(p.take(scanner.String), &text)
 	p.failed = p.failed || text == "" || strings.Contains(text, "*")
@@ -210,7 +210,7 @@ func (p *parser) number() (number float64) {
 	return number
 }
 
-// decode reads a value as JSON has it, since the scanner takes all that Go has.
+// decode decodes a value as JSON, because the scanner also accepts Go values that are not JSON.
 func (p *parser) decode(token string, value any) {
 	if json.Unmarshal([]byte(token), value) != nil {
 		p.failed = true
@@ -232,5 +232,5 @@ func (c condition) holds(document map[string]any) bool {
 	case string, float64:
 		return value == c.value
 	}
-	return false // a list or an object equals nothing
+	return false // a list or an object is never equal
 }

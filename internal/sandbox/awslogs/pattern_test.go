@@ -15,8 +15,7 @@ import (
 )
 
 func TestPatternsFind(t *testing.T) {
-	// Protects the caller's patterns: each finds the lines that CloudWatch Logs would, by the
-	// documents, and no others.
+	// The results follow the documentation of CloudWatch Logs.
 	lines := []string{
 		0: "START RequestId: 6f0c-11 Version: $LATEST",
 		1: "two errors, ERROR code_7",
@@ -24,13 +23,13 @@ func TestPatternsFind(t *testing.T) {
 		3: `{"level":"INFO","step":"testSecret","code":7.5,"error":"KeyRefused","quoted":"a \"b\""}`,
 		4: `[{"level":"ERROR"}]`,
 	}
-	s := serve(t, journal{"rotate": lines}, 0)
+	s := serve(t, functionLogs{"rotate": lines}, 0)
 	for pattern, want := range map[string]string{
 		``:                              "0 1 2 3 4",
 		` `:                             "0 1 2 3 4",
 		`ERROR`:                         "1 2 4",
 		`"ERROR"`:                       "1 2 4",
-		`error`:                         "2 3", // whole words, in their case
+		`error`:                         "2 3", // whole words, case-sensitive
 		`"RequestId: 6f0c-11"`:          "0",
 		`"6f0c"`:                        "0",
 		`"6f0c-1"`:                      "",
@@ -39,7 +38,7 @@ func TestPatternsFind(t *testing.T) {
 		`ERROR "two errors"`:            "1",
 		`code`:                          "2 3",
 		`"$LATEST"`:                     "0",
-		`"\"code\":7"`:                  "2 3", // a point ends a word
+		`"\"code\":7"`:                  "2 3", // a point is the end of a word
 		`{ $.level = "ERROR" }`:         "2",
 		`{$.level="ERROR"}`:             "2",
 		`{ $.level = ERROR }`:           "2",
@@ -73,14 +72,14 @@ func TestPatternsFind(t *testing.T) {
 			}
 		}
 		if err != nil || strings.Join(numbers, " ") != want || len(numbers) != len(got) {
-			t.Errorf("%s finds lines %v, %v, want %s", pattern, numbers, err, want)
+			t.Errorf("%s: found the lines %v, %v, want %s", pattern, numbers, err, want)
 		}
 	}
 }
 
 func TestOtherPatternsAreRefused(t *testing.T) {
-	// Protects callers from a pattern that the sandbox would read otherwise than the service.
-	s := serve(t, journal{"rotate": {"a"}}, 0)
+	// The sandbox could interpret other patterns differently from the service.
+	s := serve(t, functionLogs{"rotate": {"a"}}, 0)
 	for _, pattern := range []string{
 		`-a`, `?a`, `a-b`, `a.b`, `"a`, `a"`, `""`, `"a*"`, `*`, `%a%`, `[a, b]`, `404`, `a &`, `'a'`,
 		`{`, `}`, `{}`, `{ $.a }`, `{ $ = "x" }`, `{ $.a = }`, `{ $.a == "x" }`, `{ $.a != "x" }`, `{ $.a > 1 }`,
@@ -92,15 +91,14 @@ func TestOtherPatternsAreRefused(t *testing.T) {
 	} {
 		_, _, err := s.messages(cloudwatchlogs.FilterLogEventsInput{FilterPattern: aws.String(pattern)})
 		if err == nil {
-			t.Errorf("%s is read", pattern)
+			t.Errorf("%s: got no error", pattern)
 			continue
 		}
 		refused(t, err, "InvalidParameterException", "Invalid filter pattern")
 	}
 }
 
-// FuzzPattern: whatever is asked for, the service finds lines or says that it does not read the
-// pattern.
+// FuzzPattern checks that each pattern either finds lines or is refused as invalid.
 func FuzzPattern(f *testing.F) {
 	for _, pattern := range []string{``, `a "b c"`, `{ $.a.b = "x" && $.c = -1.5e3 }`, `"\u00e9\x"`, "{ $.a = `x` }",
 		`/* */`, `"a`, "\x00", `{$.a=0x1p-2}`} {
@@ -114,13 +112,13 @@ func FuzzPattern(f *testing.F) {
 		r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body))
 		r.Header.Set("X-Amz-Target", "Logs_20140328.FilterLogEvents")
 		w := httptest.NewRecorder()
-		awslogs.New(awslogs.Options{Source: journal{"rotate": {line}}}).ServeHTTP(w, r)
+		awslogs.New(awslogs.Options{Source: functionLogs{"rotate": {line}}}).ServeHTTP(w, r)
 		if w.Code != http.StatusOK && !(w.Code == http.StatusBadRequest && strings.Contains(w.Body.String(),
 			"InvalidParameterException")) {
-			t.Errorf("%q is answered %d %s", pattern, w.Code, w.Body)
+			t.Errorf("%q: got the answer %d %s", pattern, w.Code, w.Body)
 		}
 		if strings.Trim(pattern, " ") == "" && !strings.Contains(w.Body.String(), `"eventId"`) {
-			t.Errorf("the blank pattern %q finds nothing: %s", pattern, w.Body)
+			t.Errorf("the empty pattern %q found no line: %s", pattern, w.Body)
 		}
 	})
 }

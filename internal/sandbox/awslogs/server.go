@@ -1,16 +1,16 @@
-// Package awslogs is Amazon CloudWatch Logs on loopback, as far as the functions' logs are read:
-// FilterLogEvents and DescribeLogGroups over the log groups of the sandbox's Lambda functions,
-// /aws/lambda/<function>.
+// Package awslogs is Amazon CloudWatch Logs on loopback, with the operations that read the logs of
+// functions: FilterLogEvents and DescribeLogGroups. It has the log groups of the sandbox's Lambda
+// functions, /aws/lambda/<function>.
 //
-// What it answers follows the Amazon CloudWatch Logs API Reference (2014-03-28) and, for patterns,
-// "Filter pattern syntax" of its User Guide. Of the patterns it reads those of quilt-rotate: no
-// pattern, terms, { $.a.b = "x" && $.c = 1 }, and { ($.a = "x") || ($.b = "y") }; it refuses every
-// other one, and every parameter that it does not act on, so that no caller takes for filtered what
-// is not.
+// The answers follow the Amazon CloudWatch Logs API Reference (2014-03-28), and for patterns
+// "Filter pattern syntax" in its User Guide. It supports the patterns that quilt-rotate uses: no
+// pattern, terms, { $.a.b = "x" && $.c = 1 }, and { ($.a = "x") || ($.b = "y") }. It refuses other
+// patterns and all parameters that it does not support. Otherwise a caller could get events that
+// are not filtered.
 //
-// The lines have the time of the sandbox's clock, as if the service had received them then; so has
-// the Date of each answer. Lines that are older than the retention of their group are not shown. It
-// never checks a signature or a permission, and keeps no line itself.
+// The lines and the Date header of answers have the time of the sandbox's clock. Lines that are
+// older than the retention of their group are not shown. The package never checks signatures or
+// permissions, and it stores no lines.
 package awslogs
 
 import (
@@ -22,40 +22,42 @@ import (
 	"quilt-rotate/internal/sandbox/clock"
 )
 
-// Target is what stands before the operation in X-Amz-Target.
+// Target is the prefix of the operation in the header X-Amz-Target.
 const Target = "Logs_20140328."
 
-// maxEvents is how many events a page has, and how many the service looks through for one.
+// maxEvents is the maximum number of events in a page. It is also the number of events that the
+// service searches for a page.
 const maxEvents = 10000
 
-// A Source keeps the logs: an [awslambda.Host].
+// A Source has the logs of functions. [awslambda.Host] implements it.
 type Source interface {
 	LogGroups() []awslambda.LogGroup
 	Logs(function string) []awslambda.LogLine
 }
 
-// Options are what a Server is made of.
+// Options configure a Server.
 type Options struct {
 	Region  string
 	Account string
 	Source  Source
-	Clock   *clock.Clock // nil: real time
-	// Scan is how many events are looked through for one page; 10,000 if zero. A page can be empty
-	// and not be the last, which the API Reference allows and a short Scan shows.
+	Clock   *clock.Clock // default: real time
+	// Scan is the number of events that are searched for a page. The default is 10,000. With a
+	// small number, a page can be empty although it is not the last, as the API Reference allows.
 	Scan int
 }
 
-// A Server is the service of one account and region. It is safe for concurrent use.
+// A Server is the service of an account and region. It is safe for concurrent use.
 type Server struct {
 	options Options
 	wire    http.Handler
 
 	mu         sync.Mutex
-	retentions map[string]int // days, by group
+	retentions map[string]int // in days, by log group
 }
 
-// Retain has a log group keep its lines for so many days; 0 is for ever, which a new group does.
-func (s *Server) Retain(group string, days int) {
+// SetRetention sets for how many days a log group keeps its lines. 0 means no limit, which is the
+// default.
+func (s *Server) SetRetention(group string, days int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.retentions[group] = days
@@ -67,7 +69,7 @@ func (s *Server) retention(group string) int {
 	return s.retentions[group]
 }
 
-// New is the service over a source of logs.
+// New returns a Server.
 func New(options Options) *Server {
 	if options.Scan == 0 {
 		options.Scan = maxEvents
@@ -84,10 +86,10 @@ func New(options Options) *Server {
 	return s
 }
 
-// Operation names the operation that a request asks for.
+// Operation returns the name of a request's operation.
 func Operation(r *http.Request, _ []byte) string { return awsjson.OperationOf(Target, r) }
 
-// ServeHTTP is the service's API.
+// ServeHTTP serves the API.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.wire.ServeHTTP(w, r) }
 
 func invalidParameter(format string, args ...any) error {
