@@ -71,7 +71,7 @@ func program(b *testing.B, name string, environment ...string) (path string) {
 
 // zipped is the size of a program's deployment package, made as the deployment makes it
 // (infra/bundle).
-func zipped(b *testing.B, path string) int {
+func packageSize(b *testing.B, path string) int {
 	b.Helper()
 	content, err := os.ReadFile(path)
 	if err != nil {

@@ -37,7 +37,7 @@ type counter struct {
 }
 
 // forget starts the counts anew.
-func (c *counter) forget() {
+func (c *counter) reset() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.counts = counts{requests: map[string]int{}, received: map[string]int{}, connections: map[string]int{}}
@@ -87,15 +87,15 @@ func (c *counter) connected(service string) {
 }
 
 // yardstick is what the requests alone take, one after the other.
-func (c counts) yardstick(each time.Duration) time.Duration {
+func (c counts) baseline(each time.Duration) time.Duration {
 	return each * time.Duration(c.requests[registry]+c.requests[secretsManager])
 }
 
 // check fails where there were other requests than those of the design.
-func (c counts) check(b *testing.B, wanted map[string]int) {
+func (c counts) check(b *testing.B, want map[string]int) {
 	b.Helper()
-	if !maps.Equal(c.requests, wanted) {
-		b.Fatalf("the requests were %v, not %v", c.requests, wanted)
+	if !maps.Equal(c.requests, want) {
+		b.Fatalf("the requests were %v, not %v", c.requests, want)
 	}
 }
 

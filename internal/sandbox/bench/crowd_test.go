@@ -32,7 +32,7 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-var crowdSize = flag.Int("crowd", 1000, "secrets that BenchmarkCrowd rotates at once")
+var concurrentSecrets = flag.Int("crowd", 1000, "secrets that BenchmarkCrowd rotates at once")
 
 // secretsOfUser is how many secrets a user of the registry has in BenchmarkCrowd. One user with all
 // of them would be sent all keys for each of them: what that costs is BenchmarkSweepOfManyKeys's
@@ -54,14 +54,14 @@ const (
 // fails where a person would be needed, or a promise was broken.
 func BenchmarkCrowd(b *testing.B) {
 	for b.Loop() {
-		newCrowd(b, *crowdSize).run()
+		newConcurrentRun(b, *concurrentSecrets).run()
 	}
 }
 
 // A crowd is many secrets with one sandbox, and functions in this process as Lambda would run them:
 // each invocation in an environment that serves no other at the same time, with the clients that
 // the deployed functions have.
-type crowd struct {
+type concurrentRun struct {
 	*sandbox.Sandbox
 	*testing.B
 	arns   []string
@@ -74,14 +74,14 @@ type crowd struct {
 	minted []string // all keys that the registry made for the functions
 }
 
-func newCrowd(b *testing.B, size int) *crowd {
+func newConcurrentRun(b *testing.B, size int) *concurrentRun {
 	b.Helper()
 	s, err := sandbox.Start(sandbox.Options{RetryDelay: time.Second})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = s.Close() })
-	c := &crowd{Sandbox: s, B: b, first: map[string]apikey.Key{}}
+	c := &concurrentRun{Sandbox: s, B: b, first: map[string]apikey.Key{}}
 	for _, variable := range s.Exports() {
 		b.Setenv(variable[0], variable[1])
 	}
@@ -109,7 +109,7 @@ func newCrowd(b *testing.B, size int) *crowd {
 	return c
 }
 
-func (c *crowd) deploy() {
+func (c *concurrentRun) deploy() {
 	c.Helper()
 	common := settings.Common{RegistryURL: c.RegistryURL}
 	add := func(name string, timeout time.Duration, newHandler func(start.Parts) handler) {
@@ -161,10 +161,10 @@ func (f handlerFunc) Invoke(ctx context.Context, payload []byte) ([]byte, error)
 	return f(ctx, payload)
 }
 
-func (c *crowd) run() {
+func (c *concurrentRun) run() {
 	c.Helper()
 	defer c.Hooks.Set(c.hook())()
-	end := c.watch()
+	end := c.watchCurrentKeys()
 
 	began := time.Now()
 	windows := c.rotateAll()
@@ -183,27 +183,27 @@ func (c *crowd) run() {
 	c.ReportMetric(float64(hours), "hours-of-sweeps")
 	c.ReportMetric(float64(c.throttled.Load()), "throttled-requests")
 	c.ReportMetric(float64(c.failed.Load()), "failed-invocations")
-	c.ReportMetric(float64(len(c.minted)-len(c.arns)), "orphans-made")
+	c.ReportMetric(float64(len(c.minted)-len(c.arns)), "orphans-created")
 }
 
 // hook holds the services to their limits, counts what they refuse for that, and keeps the keys
 // that are made.
-func (c *crowd) hook() wire.Hook {
+func (c *concurrentRun) hook() wire.Hook {
 	throttle := sandbox.Throttled(sandbox.ServiceLimits(registryLimit))
 	return func(call *wire.Call, next func()) {
 		throttle(call, next)
 		switch {
-		case tooMany(call):
+		case isThrottled(call):
 			c.throttled.Add(1)
 		case call.Operation == "apiKeyCreate":
-			c.keep(apiKey.FindAllString(string(call.Answer), -1))
+			c.addKeys(apiKey.FindAllString(string(call.Answer), -1))
 		}
 	}
 }
 
 // tooMany tells a request that was refused for a limit from one that was refused for what it asks,
 // such as the value of a version that has none yet.
-func tooMany(call *wire.Call) bool {
+func isThrottled(call *wire.Call) bool {
 	return call.Status == http.StatusTooManyRequests || call.Status == http.StatusBadRequest &&
 		bytes.Contains(call.Answer, []byte("ThrottlingException"))
 }
@@ -211,7 +211,7 @@ func tooMany(call *wire.Call) bool {
 // apiKey is a whole key, not its fingerprint.
 var apiKey = regexp.MustCompile(`\bqk_\w{20,}`)
 
-func (c *crowd) keep(keys []string) {
+func (c *concurrentRun) addKeys(keys []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.minted = append(c.minted, keys...)
@@ -222,7 +222,7 @@ const graceLeft = 15 * time.Minute
 
 // revokeAll lets the sweeps do what they do to superseded keys, first that they leave them alone.
 // It tells in how many hours they were done.
-func (c *crowd) revokeAll() (hours int) {
+func (c *concurrentRun) revokeAll() (hours int) {
 	c.Helper()
 	began := c.Clock.Now()
 	c.sweepAll() // marks what is superseded
@@ -231,16 +231,16 @@ func (c *crowd) revokeAll() (hours int) {
 	if c.Clock.Now().Sub(began) >= settings.DefaultGrace {
 		c.Fatal("the sweeps took so long that the grace period ended: the machine is too busy to measure on")
 	}
-	c.checkFirstKeysLive()
+	c.checkFirstKeysValid()
 	c.Clock.Advance(graceLeft + settings.DefaultQuiet)
-	for hours = 0; c.left() > 0 && hours < 6; hours++ {
+	for hours = 0; c.extraKeys() > 0 && hours < 6; hours++ {
 		c.sweepAll() // revokes, and what throttling left over an hour later
 		c.Clock.Advance(time.Hour)
 	}
 	return hours
 }
 
-func (c *crowd) checkFirstKeysLive() {
+func (c *concurrentRun) checkFirstKeysValid() {
 	c.Helper()
 	for arn, key := range c.first {
 		if !c.Registry.Valid(key.Reveal()) {
@@ -251,7 +251,7 @@ func (c *crowd) checkFirstKeysLive() {
 
 // rotateAll lets the service rotate every secret in one second, and again in the next window where
 // it gave one up. It tells how many windows it took.
-func (c *crowd) rotateAll() (windows int) {
+func (c *concurrentRun) rotateAll() (windows int) {
 	c.Helper()
 	c.Clock.Advance(31 * 24 * time.Hour)
 	for windows = 1; windows <= 3; windows++ {
@@ -274,7 +274,7 @@ func (c *crowd) rotateAll() (windows int) {
 
 // sweepAll lets the schedule of each secret start a sweep in the same second. Lambda tries an event
 // again that failed.
-func (c *crowd) sweepAll() {
+func (c *concurrentRun) sweepAll() {
 	c.Helper()
 	for _, arn := range c.arns {
 		payload, err := json.Marshal(map[string]string{"secretId": arn})
@@ -291,10 +291,10 @@ func (c *crowd) sweepAll() {
 }
 
 // left is how many keys are at the registry beside the current ones.
-func (c *crowd) left() int { return len(c.Registry.Keys()) - len(c.arns) }
+func (c *concurrentRun) extraKeys() int { return len(c.Registry.Keys()) - len(c.arns) }
 
 // watch looks all the time whether the key that a consumer would read works.
-func (c *crowd) watch() (end func()) {
+func (c *concurrentRun) watchCurrentKeys() (end func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -316,7 +316,7 @@ func (c *crowd) watch() (end func()) {
 	return end
 }
 
-func (c *crowd) currentKey(arn string) apikey.Key {
+func (c *concurrentRun) currentKey(arn string) apikey.Key {
 	snapshot, err := c.Secrets.Snapshot(arn)
 	if err != nil {
 		c.Errorf("%v", err)
@@ -330,7 +330,7 @@ func (c *crowd) currentKey(arn string) apikey.Key {
 	return value.Key()
 }
 
-func (c *crowd) checkPromises() {
+func (c *concurrentRun) checkPromises() {
 	c.Helper()
 	current := map[string]bool{}
 	for _, arn := range c.arns {
@@ -354,7 +354,7 @@ const leakLength = 10
 
 // checkSecrecy looks in all that the functions printed for parts of keys: those that were there
 // before, and all that were made, the orphans among them.
-func (c *crowd) checkSecrecy(current map[string]bool) {
+func (c *concurrentRun) checkSecrecy(current map[string]bool) {
 	c.Helper()
 	secret := map[string]bool{} // every part of every key
 	add := func(key string) {

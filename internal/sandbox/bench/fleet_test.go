@@ -44,11 +44,11 @@ const environments = 20
 // does, or if one asks for more than an idle sweep may.
 func BenchmarkFleet(b *testing.B) {
 	for b.Loop() {
-		newFleet(b, *fleetSize).run()
+		newFleetRun(b, *fleetSize).run()
 	}
 }
 
-type fleetOfSecrets struct {
+type fleetRun struct {
 	*sandbox.Sandbox
 	*testing.B
 	size     int
@@ -58,14 +58,14 @@ type fleetOfSecrets struct {
 	running  atomic.Int64
 }
 
-func newFleet(b *testing.B, size int) *fleetOfSecrets {
+func newFleetRun(b *testing.B, size int) *fleetRun {
 	b.Helper()
 	s, err := sandbox.Start(sandbox.Options{Logs: io.Discard, RetryDelay: time.Second})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = s.Close() })
-	f := &fleetOfSecrets{Sandbox: s, B: b, size: size}
+	f := &fleetRun{Sandbox: s, B: b, size: size}
 	_, err = s.AddFunction(sandbox.RevokeFunction, program(b, sandbox.RevokeFunction), revokeTimeout, nil,
 		func(c *awslambda.Config) {
 			c.MemoryMB = *functionMemory
@@ -84,7 +84,7 @@ func newFleet(b *testing.B, size int) *fleetOfSecrets {
 
 // create makes the secrets, in the state that a rotation of more than a day ago leaves behind, and
 // as many of others.
-func (f *fleetOfSecrets) create() {
+func (f *fleetRun) create() {
 	f.Helper()
 	ctx, client := context.Background(), f.SecretsManager()
 	work := make(chan int)
@@ -111,7 +111,7 @@ func (f *fleetOfSecrets) create() {
 
 func fleetUser(i int) string { return fmt.Sprintf("svc-%d@example.com", i/secretsOfUser) }
 
-func (f *fleetOfSecrets) createOne(ctx context.Context, client *secretsmanager.Client, i int) error {
+func (f *fleetRun) createOne(ctx context.Context, client *secretsmanager.Client, i int) error {
 	other := fmt.Sprintf("others/%05d", i)
 	if _, err := client.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: &other,
 		SecretString: aws.String("theirs")}); err != nil {
@@ -120,7 +120,7 @@ func (f *fleetOfSecrets) createOne(ctx context.Context, client *secretsmanager.C
 	name := fmt.Sprintf("fleet/%05d", i)
 	id, key := f.Registry.MintKey(fleetUser(i), apikey.Name(name, f.Clock.Now(), awssecrets.ARN(sandbox.Region,
 		sandbox.Account, name)), 90)
-	made, err := client.CreateSecret(ctx, &secretsmanager.CreateSecretInput{
+	created, err := client.CreateSecret(ctx, &secretsmanager.CreateSecretInput{
 		Name: &name, SecretString: aws.String(sandboxtest.ValueWith(key)),
 		Tags: []types.Tag{{Key: aws.String(settings.TagRegistry), Value: &f.RegistryURL}},
 	})
@@ -128,13 +128,13 @@ func (f *fleetOfSecrets) createOne(ctx context.Context, client *secretsmanager.C
 		return err
 	}
 	_, err = client.UpdateSecretVersionStage(ctx, &secretsmanager.UpdateSecretVersionStageInput{
-		SecretId: made.ARN, VersionStage: aws.String(vault.KeyLabel(id)), MoveToVersionId: made.VersionId,
+		SecretId: created.ARN, VersionStage: aws.String(vault.KeyLabel(id)), MoveToVersionId: created.VersionId,
 	})
 	return err
 }
 
 // invoke is Lambda as the state machine calls it. What fails fails the benchmark.
-func (f *fleetOfSecrets) invoke(ctx context.Context, payload []byte) ([]byte, error) {
+func (f *fleetRun) invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	now := f.running.Add(1)
 	defer f.running.Add(-1)
 	for most := f.most.Load(); now > most && !f.most.CompareAndSwap(most, now); most = f.most.Load() {
@@ -146,7 +146,7 @@ func (f *fleetOfSecrets) invoke(ctx context.Context, payload []byte) ([]byte, er
 	return answer, err
 }
 
-func (f *fleetOfSecrets) run() {
+func (f *fleetRun) run() {
 	f.Helper()
 	throttle := sandbox.Throttled(sandbox.ServiceLimits(registryLimit * 10))
 	defer f.Hooks.Set(func(call *wire.Call, next func()) {
@@ -155,7 +155,7 @@ func (f *fleetOfSecrets) run() {
 		time.Sleep(answerTime)
 		throttle(call, next)
 	})()
-	alone := f.alone()
+	single := f.memoryOfOneSweep()
 	f.requests.Clear()
 	f.memory.Store(0)
 	began := time.Now()
@@ -174,20 +174,20 @@ func (f *fleetOfSecrets) run() {
 	f.ReportMetric(float64(reads)/float64(f.size), "secretsmanager-requests/sweep")
 	f.ReportMetric(float64(f.most.Load()), "invocations-at-once")
 	f.ReportMetric(kilobytes(int(f.memory.Load())), "KiB-peak")
-	f.ReportMetric(kilobytes(alone), "KiB-peak-of-one")
+	f.ReportMetric(kilobytes(single), "KiB-peak-of-one")
 	if float64(reads) > 2*float64(f.size) {
 		f.Errorf("%d requests for %d idle sweeps", reads, f.size)
 	}
 }
 
 // alone is the most memory of a process that sweeps one secret once.
-func (f *fleetOfSecrets) alone() int {
+func (f *fleetRun) memoryOfOneSweep() int {
 	f.Helper()
 	arn, err := f.Secrets.Snapshot("fleet/00000")
 	if err != nil {
 		f.Fatal(err)
 	}
-	payload, err := json.Marshal(map[string]any{"secretId": arn.ARN, "time": f.Clock.Now(), "run": "alone"})
+	payload, err := json.Marshal(map[string]any{"secretId": arn.ARN, "time": f.Clock.Now(), "run": "single"})
 	if err == nil {
 		_, err = f.invoke(context.Background(), payload)
 	}
@@ -198,7 +198,7 @@ func (f *fleetOfSecrets) alone() int {
 	return int(f.memory.Load())
 }
 
-func (f *fleetOfSecrets) count(operation string) int64 {
+func (f *fleetRun) count(operation string) int64 {
 	count, ok := f.requests.Load("secretsmanager " + operation)
 	if !ok {
 		return 0

@@ -24,7 +24,7 @@ func BenchmarkSweepOfManyKeys(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 	reportGrowth(b, "ratio", 0.5, few, some, many)
 	reportGrowth(b, "ratio-of-quartiles", 0.25, few, some, many)
-	b.ReportMetric(some.nanosecondsPerByte(few, 0.5), "ns/byte-beside")
+	b.ReportMetric(some.nanosecondsPerByte(few, 0.5), "ns/byte-baseline")
 	b.ReportMetric(many.nanosecondsPerByte(some, 0.5), "ns/byte")
 	for _, u := range users {
 		u.report()
@@ -33,17 +33,17 @@ func BenchmarkSweepOfManyKeys(b *testing.B) {
 
 func reportGrowth(b *testing.B, unit string, quantile float64, few, some, many *user) {
 	b.Helper()
-	beside := some.nanosecondsPerByte(few, quantile)
-	if beside <= 0 {
+	baseline := some.nanosecondsPerByte(few, quantile)
+	if baseline <= 0 {
 		b.Fatalf("a sweep of %d keys took no longer than one of %d: the machine is too busy to measure on", some.keys,
 			few.keys)
 	}
-	b.ReportMetric(many.nanosecondsPerByte(some, quantile)/beside, unit)
+	b.ReportMetric(many.nanosecondsPerByte(some, quantile)/baseline, unit)
 }
 
 // A user has a secret, and many keys of other secrets beside.
 type user struct {
-	*world
+	*workbench
 	arn  string
 	keys int
 
@@ -54,13 +54,13 @@ type user struct {
 
 func newUser(b *testing.B, keys int) *user {
 	b.Helper()
-	w := newWorld(b)
-	u := &user{world: w, arn: w.secret(), keys: keys}
+	w := newWorkbench(b)
+	u := &user{workbench: w, arn: w.secret(), keys: keys}
 	for i := range keys - 1 {
 		name := fmt.Sprintf("bench/%d/%d", keys, i)
 		w.Registry.MintKey(sandbox.UserEmail, apikey.Name(name, w.Clock.Now(), name), 90)
 	}
-	w.slow(0)
+	w.setLatency(0)
 	return u
 }
 

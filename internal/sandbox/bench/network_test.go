@@ -14,16 +14,16 @@ import (
 
 // behindNetwork puts both services behind TLS and that far away, and returns the variables by which
 // a function finds and trusts them.
-func (w *world) behindNetwork(roundTrip time.Duration) (environment map[string]string) {
+func (w *workbench) behindNetwork(roundTrip time.Duration) (environment map[string]string) {
 	w.Helper()
-	environment, w.far = w.behindTLS(), true
+	environment, w.overNetwork = w.behindTLS(), true
 	for name, service := range map[string]string{"AWS_ENDPOINT_URL": secretsManager,
 		settings.EnvRegistryURL: registry} {
 		front, err := url.Parse(environment[name])
 		if err != nil {
 			w.Fatal(err)
 		}
-		front.Host = newDistance(w.B, front.Host, roundTrip, func() { w.connected(service) })
+		front.Host = newDelayProxy(w.B, front.Host, roundTrip, func() { w.connected(service) })
 		environment[name] = front.String()
 	}
 	return environment
@@ -31,7 +31,7 @@ func (w *world) behindNetwork(roundTrip time.Duration) (environment map[string]s
 
 // A distance is a network on loopback that takes its time: a proxy for TCP that forwards all bytes
 // as late as they would arrive.
-type distance struct {
+type delayProxy struct {
 	net.Listener
 	target    string
 	roundTrip time.Duration
@@ -43,44 +43,44 @@ type distance struct {
 
 // newDistance returns the address at which the target is that far away. connected is told of each
 // connection.
-func newDistance(b *testing.B, target string, roundTrip time.Duration, connected func()) (address string) {
+func newDelayProxy(b *testing.B, target string, roundTrip time.Duration, connected func()) (address string) {
 	b.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
 	}
-	d := &distance{Listener: listener, target: target, roundTrip: roundTrip, connected: connected}
+	d := &delayProxy{Listener: listener, target: target, roundTrip: roundTrip, connected: connected}
 	b.Cleanup(d.end)
 	go d.serve()
 	return listener.Addr().String()
 }
 
-func (d *distance) serve() {
+func (d *delayProxy) serve() {
 	for {
-		near, err := d.Accept()
+		client, err := d.Accept()
 		if err != nil {
 			return // ended
 		}
 		d.connected()
-		far, err := net.Dial("tcp", d.target)
+		server, err := net.Dial("tcp", d.target)
 		if err != nil {
-			_ = near.Close()
+			_ = client.Close()
 			continue
 		}
-		d.keep(near, far)
+		d.keep(client, server)
 		// loopback's own handshake takes no time, so the first bytes wait for it here
-		go forward(far, near, d.roundTrip, d.roundTrip/2)
-		go forward(near, far, 0, d.roundTrip/2)
+		go forward(server, client, d.roundTrip, d.roundTrip/2)
+		go forward(client, server, 0, d.roundTrip/2)
 	}
 }
 
-func (d *distance) keep(conns ...net.Conn) {
+func (d *delayProxy) keep(conns ...net.Conn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.conns = append(d.conns, conns...)
 }
 
-func (d *distance) end() {
+func (d *delayProxy) end() {
 	_ = d.Close()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -90,7 +90,7 @@ func (d *distance) end() {
 }
 
 // A parcel is bytes on their way.
-type parcel struct {
+type packet struct {
 	due   time.Time
 	bytes []byte
 }
@@ -98,9 +98,9 @@ type parcel struct {
 // forward takes the bytes of one direction to their end in order, each after its way. The first
 // ones start later by the time of the dial.
 func forward(to io.WriteCloser, from io.Reader, dial, way time.Duration) {
-	parcels := make(chan parcel, 1024)
-	go deliver(to, parcels)
-	defer close(parcels)
+	packets := make(chan packet, 1024)
+	go deliver(to, packets)
+	defer close(packets)
 	var last time.Time
 	for {
 		buffer := make([]byte, 32<<10)
@@ -110,7 +110,7 @@ func forward(to io.WriteCloser, from io.Reader, dial, way time.Duration) {
 			due = last
 		}
 		last, dial = due, 0
-		parcels <- parcel{due, buffer[:n]}
+		packets <- packet{due, buffer[:n]}
 		if err != nil {
 			return
 		}
@@ -119,8 +119,8 @@ func forward(to io.WriteCloser, from io.Reader, dial, way time.Duration) {
 
 // deliver ends the connection behind the last parcel, also where its other direction is open: HTTP
 // needs no half of one.
-func deliver(to io.WriteCloser, parcels <-chan parcel) {
-	for p := range parcels {
+func deliver(to io.WriteCloser, packets <-chan packet) {
+	for p := range packets {
 		waitUntil(p.due)
 		_, _ = to.Write(p.bytes) // who does not listen any more is not told
 	}

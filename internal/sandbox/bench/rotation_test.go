@@ -21,14 +21,14 @@ var (
 // agrees on TLS.
 func BenchmarkRotation(b *testing.B) {
 	b.Run("service", func(b *testing.B) {
-		w := newWorld(b)
-		w.slow(latency)
+		w := newWorkbench(b)
+		w.setLatency(latency)
 		measureRequests(b, w, requestsOfRotation, w.rotate)
 	})
 	b.Run("network", func(b *testing.B) {
-		w := newWorld(b)
+		w := newWorkbench(b)
 		w.deploy(sandbox.RotateFunction, w.behindNetwork(latency))
-		w.slow(0)
+		w.setLatency(0)
 		measureRequests(b, w, requestsOfRotation, w.rotate)
 	})
 }
@@ -38,17 +38,17 @@ func BenchmarkRotation(b *testing.B) {
 // practice.
 func BenchmarkIdleSweep(b *testing.B) {
 	b.Run("service", func(b *testing.B) {
-		w := newWorld(b)
+		w := newWorkbench(b)
 		arn := w.secret()
-		w.slow(latency)
+		w.setLatency(latency)
 		w.sweep(arn) // the cold start, which is BenchmarkColdStart's
 		measureRequests(b, w, requestsOfIdleSweep, func() time.Duration { return w.sweep(arn) })
 	})
 	b.Run("network", func(b *testing.B) {
-		w := newWorld(b)
+		w := newWorkbench(b)
 		arn := w.secret()
 		w.deploy(sandbox.RevokeFunction, w.behindNetwork(latency))
-		w.slow(0)
+		w.setLatency(0)
 		measureRequests(b, w, requestsOfIdleSweep, func() time.Duration {
 			w.Lambda.Recycle(sandbox.RevokeFunction)
 			return w.sweep(arn)
@@ -58,18 +58,18 @@ func BenchmarkIdleSweep(b *testing.B) {
 
 // measureRequests holds what a function does beside the time of its requests, which must be those
 // that are wanted.
-func measureRequests(b *testing.B, w *world, wanted map[string]int, act func() time.Duration) {
+func measureRequests(b *testing.B, w *workbench, want map[string]int, act func() time.Duration) {
 	b.Helper()
-	var measured, yardstick sample
+	var measured, baseline sample
 	for b.Loop() {
 		measured.add(milliseconds(act()))
 		counted := w.counted()
-		counted.check(b, wanted)
-		if w.far {
+		counted.check(b, want)
+		if w.overNetwork {
 			counted.checkConnections(b)
 		}
-		yardstick.add(milliseconds(counted.yardstick(latency)))
+		baseline.add(milliseconds(counted.baseline(latency)))
 	}
-	beside(b, "ms", measured, yardstick)
+	reportRatio(b, "ms", measured, baseline)
 	w.counted().report(b)
 }

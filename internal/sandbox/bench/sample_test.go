@@ -22,11 +22,11 @@ func (s sample) quantile(q float64) float64 {
 
 // beside reports two samples that were taken in turns, and the ratio of their medians and of their
 // first quartiles: where others use the machine, the faster runs are the less disturbed ones.
-func beside(b *testing.B, unit string, measured, yardstick sample) {
+func reportRatio(b *testing.B, unit string, measured, baseline sample) {
 	b.Helper()
 	b.ReportMetric(0, "ns/op") // hides the time of a turn, which says nothing
 	b.ReportMetric(measured.median(), unit)
-	b.ReportMetric(yardstick.median(), unit+"-beside")
-	b.ReportMetric(measured.median()/yardstick.median(), "ratio")
-	b.ReportMetric(measured.quantile(0.25)/yardstick.quantile(0.25), "ratio-of-quartiles")
+	b.ReportMetric(baseline.median(), unit+"-baseline")
+	b.ReportMetric(measured.median()/baseline.median(), "ratio")
+	b.ReportMetric(measured.quantile(0.25)/baseline.quantile(0.25), "ratio-of-quartiles")
 }

@@ -36,7 +36,7 @@ func BenchmarkScheduledSweepOfManyKeys(b *testing.B) {
 func (u *user) measureScheduled() {
 	u.Helper()
 	u.Lambda.Recycle(sandbox.RevokeFunction)
-	u.forget()
+	u.reset()
 	day := u.Clock.Now().UTC().Truncate(24 * time.Hour)
 	u.invoke(sandbox.RevokeFunction, map[string]any{"secretId": u.arn,
 		"time": day.Add(time.Duration(revocation.SearchHour(u.arn)+1) * time.Hour)})

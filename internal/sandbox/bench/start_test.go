@@ -16,13 +16,13 @@ import (
 var functions = []string{sandbox.RotateFunction, sandbox.RevokeFunction}
 
 // yardsticks are the handlers that each start, package and rotation is measured beside.
-var yardsticks = []string{smallest, floor}
+var baselines = []string{smallest, floor}
 
 // besideEach runs a benchmark for each function beside each yardstick.
-func besideEach(b *testing.B, run func(b *testing.B, function, other string)) {
+func compareEach(b *testing.B, run func(b *testing.B, function, other string)) {
 	for _, function := range functions {
-		for _, other := range yardsticks {
-			b.Run(function+"/beside-"+other, func(b *testing.B) { run(b, function, other) })
+		for _, other := range baselines {
+			b.Run(function+"/compared-with-"+other, func(b *testing.B) { run(b, function, other) })
 		}
 	}
 }
@@ -30,29 +30,29 @@ func besideEach(b *testing.B, run func(b *testing.B, function, other string)) {
 // BenchmarkColdStart is the time from the start of a function's process to its first request for an
 // event.
 func BenchmarkColdStart(b *testing.B) {
-	besideEach(b, func(b *testing.B, name, other string) {
-		w := newWorld(b)
-		var measured, yardstick sample
+	compareEach(b, func(b *testing.B, name, other string) {
+		w := newWorkbench(b)
+		var measured, baseline sample
 		for b.Loop() {
 			measured.add(w.start(name, "BadEvent"))
-			yardstick.add(w.start(other, ""))
+			baseline.add(w.start(other, ""))
 		}
-		beside(b, "ms", measured, yardstick)
+		reportRatio(b, "ms", measured, baseline)
 	})
 }
 
 // start starts a function with an event that both of ours refuse, since nothing but the start is of
 // interest, and tells how many milliseconds that took. It fails unless the function answers with
 // that type of error, or without one: what cannot start takes no time.
-func (w *world) start(function, wanted string) (took float64) {
+func (w *workbench) start(function, want string) (took float64) {
 	w.Helper()
 	w.Lambda.Recycle(function)
 	answer, functionError, err := w.Lambda.Invoke(w.Context(), function, []byte("[]"))
 	if err != nil {
 		w.Fatal(err)
 	}
-	if got := errorType(answer, functionError); got != wanted {
-		w.Fatalf("%s answers with the error %q, not %q: %s", function, got, wanted, answer)
+	if got := errorType(answer, functionError); got != want {
+		w.Fatalf("%s answers with the error %q, not %q: %s", function, got, want, answer)
 	}
 	if w.last[function].InitDuration <= 0 {
 		w.Fatalf("%s was not started: the host told no time", function)
@@ -80,13 +80,13 @@ func BenchmarkColdStartInstructions(b *testing.B) {
 	if _, err := exec.LookPath("valgrind"); err != nil {
 		b.Skip("SKIPPED: instructions: valgrind is not installed")
 	}
-	besideEach(b, func(b *testing.B, name, other string) {
-		var measured, yardstick sample
+	compareEach(b, func(b *testing.B, name, other string) {
+		var measured, baseline sample
 		for b.Loop() {
 			measured.add(instructions(b, program(b, name)))
-			yardstick.add(instructions(b, program(b, other)))
+			baseline.add(instructions(b, program(b, other)))
 		}
-		beside(b, "instructions", measured, yardstick)
+		reportRatio(b, "instructions", measured, baseline)
 	})
 }
 
@@ -117,12 +117,12 @@ func instructions(b *testing.B, path string) float64 {
 
 // BenchmarkZip is the size of the deployment packages, as the deployment makes them for arm64.
 func BenchmarkZip(b *testing.B) {
-	besideEach(b, func(b *testing.B, name, other string) {
-		var measured, yardstick sample
+	compareEach(b, func(b *testing.B, name, other string) {
+		var measured, baseline sample
 		for b.Loop() {
-			measured.add(kilobytes(zipped(b, program(b, name, "GOOS=linux", "GOARCH=arm64", "GOARM64=v8.0"))))
-			yardstick.add(kilobytes(zipped(b, program(b, other, "GOOS=linux", "GOARCH=arm64", "GOARM64=v8.0"))))
+			measured.add(kilobytes(packageSize(b, program(b, name, "GOOS=linux", "GOARCH=arm64", "GOARM64=v8.0"))))
+			baseline.add(kilobytes(packageSize(b, program(b, other, "GOOS=linux", "GOARCH=arm64", "GOARM64=v8.0"))))
 		}
-		beside(b, "KiB", measured, yardstick)
+		reportRatio(b, "KiB", measured, baseline)
 	})
 }

@@ -24,8 +24,8 @@ var systemRoots = []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/c
 // SDK.
 func BenchmarkPeakMemoryTLS(b *testing.B) {
 	for _, other := range []string{smallest, calling, floor} {
-		b.Run("beside-"+other, func(b *testing.B) {
-			w := newWorld(b)
+		b.Run("compared-with-"+other, func(b *testing.B) {
+			w := newWorkbench(b)
 			environment := w.behindTLS()
 			w.deploy(sandbox.RotateFunction, environment)
 			w.deploy(other, environment)
@@ -36,7 +36,7 @@ func BenchmarkPeakMemoryTLS(b *testing.B) {
 
 // behindTLS puts both services behind TLS as well, and returns the variables by which a function
 // finds and trusts them.
-func (w *world) behindTLS() (environment map[string]string) {
+func (w *workbench) behindTLS() (environment map[string]string) {
 	w.Helper()
 	trusted := publicAuthorities(w.B)
 	environment = map[string]string{}

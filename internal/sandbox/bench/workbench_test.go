@@ -34,25 +34,25 @@ const (
 var steps = []rotation.Step{rotation.Create, rotation.Set, rotation.Test, rotation.Finish}
 
 // A world is a sandbox with the built functions.
-type world struct {
+type workbench struct {
 	*sandbox.Sandbox
 	*testing.B
 	last map[string]*awslambda.Report // of each function, its last invocation's
 
-	made int
-	far  bool // behind a network
+	created     int
+	overNetwork bool // behind a network
 	counter
 }
 
-func newWorld(b *testing.B) *world {
+func newWorkbench(b *testing.B) *workbench {
 	b.Helper()
 	s, err := sandbox.Start(sandbox.Options{RotationTries: 1})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = s.Close() })
-	w := &world{Sandbox: s, B: b, last: map[string]*awslambda.Report{}}
-	w.forget()
+	w := &workbench{Sandbox: s, B: b, last: map[string]*awslambda.Report{}}
+	w.reset()
 	for _, name := range []string{sandbox.RotateFunction, sandbox.RevokeFunction, smallest, floor} {
 		w.deploy(name, nil)
 	}
@@ -60,7 +60,7 @@ func newWorld(b *testing.B) *world {
 }
 
 // deploy adds a function, or takes the place of the one of that name.
-func (w *world) deploy(name string, environment map[string]string) {
+func (w *workbench) deploy(name string, environment map[string]string) {
 	w.Helper()
 	w.last[name] = &awslambda.Report{}
 	_, err := w.AddFunction(name, program(w.B, name), time.Minute, environment, func(c *awslambda.Config) {
@@ -73,10 +73,10 @@ func (w *world) deploy(name string, environment map[string]string) {
 }
 
 // slow lets each service take that long for a request, and counts what it is asked.
-func (w *world) slow(each time.Duration) { w.Hooks.Set(w.count(each)) }
+func (w *workbench) setLatency(each time.Duration) { w.Hooks.Set(w.count(each)) }
 
 // invoke has a function process an event. Those that ours are measured beside take any.
-func (w *world) invoke(function string, event any) (answer []byte) {
+func (w *workbench) invoke(function string, event any) (answer []byte) {
 	w.Helper()
 	payload, err := json.Marshal(event)
 	if err != nil {
@@ -91,13 +91,13 @@ func (w *world) invoke(function string, event any) (answer []byte) {
 
 // secret makes a secret with a new key of the sandbox's ordinary user, in the state that a rotation
 // leaves behind. No other key is left at the registry.
-func (w *world) secret() (arn string) {
+func (w *workbench) secret() (arn string) {
 	w.Helper()
 	for _, k := range w.Registry.Keys() {
 		w.Registry.Delete(k.ID)
 	}
-	w.made++
-	return newSecret(w.B, w.Sandbox, fmt.Sprintf("bench/%d", w.made), sandbox.UserEmail)
+	w.created++
+	return newSecret(w.B, w.Sandbox, fmt.Sprintf("bench/%d", w.created), sandbox.UserEmail)
 }
 
 // newSecret makes a secret that holds a new key of that user, under its label.
@@ -124,16 +124,16 @@ func newSecret(b *testing.B, s *sandbox.Sandbox, name, owner string) (arn string
 
 // rotate takes a new secret through the four steps, in one environment that is started for the
 // first, and tells how long the steps took.
-func (w *world) rotate() (took time.Duration) {
+func (w *workbench) rotate() (took time.Duration) {
 	w.Helper()
 	arn := w.secret()
-	event := sandboxtest.Event{SecretId: arn, ClientRequestToken: sandboxtest.Token(w.made)}
+	event := sandboxtest.Event{SecretId: arn, ClientRequestToken: sandboxtest.Token(w.created)}
 	var err error
 	if event.RotationToken, err = w.Secrets.StartPending(arn, event.ClientRequestToken); err != nil {
 		w.Fatal(err)
 	}
 	w.Lambda.Recycle(sandbox.RotateFunction)
-	w.forget()
+	w.reset()
 	began := time.Now()
 	for _, step := range steps {
 		w.invoke(sandbox.RotateFunction, event.As(step))
@@ -146,9 +146,9 @@ func (w *world) rotate() (took time.Duration) {
 }
 
 // sweep sweeps a secret once, and tells how long that took.
-func (w *world) sweep(arn string) (took time.Duration) {
+func (w *workbench) sweep(arn string) (took time.Duration) {
 	w.Helper()
-	w.forget()
+	w.reset()
 	began := time.Now()
 	w.invoke(sandbox.RevokeFunction, map[string]string{"secretId": arn})
 	return time.Since(began)
@@ -156,7 +156,7 @@ func (w *world) sweep(arn string) (took time.Duration) {
 
 // live gives a function that is measured beside as many events as a rotation has, in one
 // environment.
-func (w *world) live(function string) {
+func (w *workbench) sendEvents(function string) {
 	w.Helper()
 	w.Lambda.Recycle(function)
 	for range steps {
