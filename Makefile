@@ -143,7 +143,7 @@ TIMES ?= # runs of each benchmark except Crowd and Fleet, such as 1x; default: 6
 FLAGS ?= # of the benchmarks: -function-memory 128
 
 # go test passes where no benchmark matches, so that is looked at first.
-bench: go ## Measure what it costs, beside the smallest function (docs/performance.md): make bench BENCH=ColdStart COUNT=6 for benchstat
+bench: go ## Measure speed, memory and size, compared with the smallest function (docs/performance.md): make bench BENCH=ColdStart COUNT=6 for benchstat
 	@bench='$(BENCH)'; names=$$($(GO) test ./internal/sandbox/bench -list "$${bench%%/*}") || { echo "$$names" >&2; exit 1; }; \
 	echo "$$names" | grep -q '^Benchmark' || { echo "no benchmark matches $$bench" >&2; exit 1; }
 	$(GO) test ./internal/sandbox/bench -run '^$$' -bench '$(BENCH)' -skip 'Instructions|Zip|ManyKeys|Demo|Crowd|Fleet' -benchtime $(or $(TIMES),60x) -count $(COUNT) -timeout 1h $(FLAGS)

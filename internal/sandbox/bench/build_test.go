@@ -15,7 +15,7 @@ import (
 	"quilt-rotate/internal/sandbox/hermetic"
 )
 
-// sources are the programs that are measured.
+// sources are the packages of the programs that are measured.
 var sources = map[string]string{
 	"rotate":        "quilt-rotate/functions/rotate",
 	"revoke":        "quilt-rotate/functions/revoke",
@@ -26,7 +26,7 @@ var sources = map[string]string{
 	calling:         "./testdata/calling",
 }
 
-var folder string // of what is built
+var folder string // the folder of the built programs
 
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
@@ -36,7 +36,7 @@ func run(m *testing.M) int {
 	hermetic.Clear()
 	var err error
 	if folder, err = os.MkdirTemp("", "bench-"); err != nil {
-		fmt.Fprintln(os.Stderr, "make a folder for the programs:", err)
+		fmt.Fprintln(os.Stderr, "create a folder for the programs:", err)
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
@@ -48,8 +48,8 @@ var (
 	built    = map[string]string{}
 )
 
-// program builds one of the sources, once, as the Makefile builds functions: for this machine, or
-// with GOARCH=arm64 for Lambda.
+// program builds a program once and returns its path. The flags are those with which the Makefile
+// builds functions for this machine, or with GOARCH=arm64 for Lambda.
 func program(b *testing.B, name string, environment ...string) (path string) {
 	b.Helper()
 	building.Lock()
@@ -69,8 +69,8 @@ func program(b *testing.B, name string, environment ...string) (path string) {
 	return path
 }
 
-// zipped is the size of a program's deployment package, made as the deployment makes it
-// (infra/bundle).
+// packageSize returns the size of a program's deployment package. It is compressed as in the
+// deployment (infra/bundle).
 func packageSize(b *testing.B, path string) int {
 	b.Helper()
 	content, err := os.ReadFile(path)
@@ -80,8 +80,7 @@ func packageSize(b *testing.B, path string) int {
 	var archive bytes.Buffer
 	w := zip.NewWriter(&archive)
 	w.RegisterCompressor(zip.Deflate, func(out io.Writer) (io.WriteCloser, error) {
-		return flate.NewWriter(out,
-			flate.BestCompression)
+		return flate.NewWriter(out, flate.BestCompression)
 	})
 	file, err := w.CreateHeader(&zip.FileHeader{Name: "bootstrap", Method: zip.Deflate})
 	if err == nil {

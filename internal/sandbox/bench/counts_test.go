@@ -10,40 +10,40 @@ import (
 	"quilt-rotate/internal/sandbox/wire"
 )
 
-// Names of the services, as a [wire.Call] has them.
+// The names of the services in a [wire.Call].
 const (
 	registry       = "registry"
 	secretsManager = "secretsmanager"
 )
 
-// connections is how many an environment opens to each service: all of its requests use the same
-// one.
+// connections is the number of connections of an environment to each service. All requests use the
+// same connection.
 const connections = 1
 
-// counts are what the services were asked since [counter.forget].
+// counts has the numbers of requests since [counter.reset].
 type counts struct {
 	requests    map[string]int
 	received    map[string]int // bytes of answers
-	connections map[string]int // where the network is measured
-	busy        time.Duration  // that one service at least had a request
+	connections map[string]int // only if the network is measured
+	busy        time.Duration  // the time in which at least one service processed a request
 }
 
-// A counter counts requests, which may come side by side.
+// A counter counts requests, which may be concurrent.
 type counter struct {
 	mu     sync.Mutex
 	counts counts
-	open   int       // requests under way
-	since  time.Time // when the first of them came
+	open   int       // the number of requests that are processed
+	since  time.Time // the start of the first of them
 }
 
-// forget starts the counts anew.
+// reset sets all counts to zero.
 func (c *counter) reset() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.counts = counts{requests: map[string]int{}, received: map[string]int{}, connections: map[string]int{}}
 }
 
-// counted is what was counted so far.
+// counted returns the current counts.
 func (c *counter) counted() counts {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -51,11 +51,11 @@ func (c *counter) counted() counts {
 		c.counts.busy}
 }
 
-// count lets a request take that long at the service, and counts it.
-func (c *counter) count(each time.Duration) wire.Hook {
+// count returns a hook that delays each request and counts it.
+func (c *counter) count(delay time.Duration) wire.Hook {
 	return func(call *wire.Call, next func()) {
 		c.begin()
-		time.Sleep(each)
+		time.Sleep(delay)
 		next()
 		c.end(call)
 	}
@@ -86,26 +86,26 @@ func (c *counter) connected(service string) {
 	c.counts.connections[service]++
 }
 
-// yardstick is what the requests alone take, one after the other.
+// baseline returns the time of the requests alone if each takes the given time.
 func (c counts) baseline(each time.Duration) time.Duration {
 	return each * time.Duration(c.requests[registry]+c.requests[secretsManager])
 }
 
-// check fails where there were other requests than those of the design.
+// check fails if the numbers of requests are not the expected ones.
 func (c counts) check(b *testing.B, want map[string]int) {
 	b.Helper()
 	if !maps.Equal(c.requests, want) {
-		b.Fatalf("the requests were %v, not %v", c.requests, want)
+		b.Fatalf("got the requests %v, want %v", c.requests, want)
 	}
 }
 
-// checkConnections fails where more were opened to a service than one, or none, so that something
-// else was measured than the network.
+// checkConnections fails if there was not exactly one connection to each service. The result would
+// not show the time of the network.
 func (c counts) checkConnections(b *testing.B) {
 	b.Helper()
 	for _, service := range []string{registry, secretsManager} {
 		if n := c.connections[service]; n != connections {
-			b.Fatalf("there were %d connections to %s, not %d", n, service, connections)
+			b.Fatalf("got %d connections to %s, want %d", n, service, connections)
 		}
 	}
 }

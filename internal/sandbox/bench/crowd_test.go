@@ -32,46 +32,46 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-var concurrentSecrets = flag.Int("crowd", 1000, "secrets that BenchmarkCrowd rotates at once")
+var concurrentSecrets = flag.Int("crowd", 1000, "the number of secrets that BenchmarkCrowd rotates at the same time")
 
-// secretsOfUser is how many secrets a user of the registry has in BenchmarkCrowd. One user with all
-// of them would be sent all keys for each of them: what that costs is BenchmarkSweepOfManyKeys's
-// business.
+// secretsOfUser is the number of secrets of each registry user in BenchmarkCrowd. A single user for
+// all secrets would get the list of all keys for each secret. BenchmarkSweepOfManyKeys measures
+// this.
 const secretsOfUser = 10
 
-// registryLimit is what the registry takes in BenchmarkCrowd, in requests a second, before it
-// answers 429: that it has a limit, or which, is not documented.
+// registryLimit is the number of requests per second that the registry accepts in BenchmarkCrowd.
+// It answers other requests with 429. It is not documented whether the real registry has a limit.
 const registryLimit = 300
 
-// Of the deployment (infra/keyrotation).
+// The timeouts of the functions in the deployment (infra/keyrotation).
 const (
 	rotateTimeout = 60 * time.Second
 	revokeTimeout = 2 * time.Minute
 )
 
-// BenchmarkCrowd rotates all secrets of an account in the same second, and sweeps them all in the
-// same second each hour, with AWS's quotas on and a registry that refuses what is too much. It
-// fails where a person would be needed, or a promise was broken.
+// BenchmarkCrowd starts the rotations of all secrets of an account in the same second, and also
+// their sweeps. The quotas of AWS apply, and the registry has a limit. The benchmark fails if a
+// rotation needs a person or if a promise is broken.
 func BenchmarkCrowd(b *testing.B) {
 	for b.Loop() {
 		newConcurrentRun(b, *concurrentSecrets).run()
 	}
 }
 
-// A crowd is many secrets with one sandbox, and functions in this process as Lambda would run them:
-// each invocation in an environment that serves no other at the same time, with the clients that
-// the deployed functions have.
+// A concurrentRun has many secrets in one sandbox. The functions run in this process, with the
+// clients of the deployed functions. As in Lambda, each invocation has an environment that no other
+// invocation uses at the same time.
 type concurrentRun struct {
 	*sandbox.Sandbox
 	*testing.B
 	arns   []string
-	first  map[string]apikey.Key // of each secret, the key before the rotation
+	first  map[string]apikey.Key // the key of each secret before the rotation
 	output sandboxtest.Output
 
 	throttled, failed atomic.Int64
 
 	mu     sync.Mutex
-	minted []string // all keys that the registry made for the functions
+	minted []string // all keys that the registry created for the functions
 }
 
 func newConcurrentRun(b *testing.B, size int) *concurrentRun {
@@ -116,10 +116,10 @@ func (c *concurrentRun) deploy() {
 		environments := &sync.Pool{New: func() any {
 			parts, err := start.NewParts(context.Background(), common)
 			if err != nil {
-				panic(err) // the environment is this benchmark's own
+				panic(err) // the benchmark sets the environment, so this cannot happen
 			}
-			parts.Log, parts.Metrics = telemetry.NewLogger(&c.output, common.LogLevel), telemetry.NewMetrics(&c.output,
-				name, time.Now)
+			parts.Log = telemetry.NewLogger(&c.output, common.LogLevel)
+			parts.Metrics = telemetry.NewMetrics(&c.output, name, time.Now)
 			return newHandler(parts)
 		}}
 		_, err := c.Lambda.Add(awslambda.Config{Name: name, Timeout: timeout,
@@ -186,8 +186,8 @@ func (c *concurrentRun) run() {
 	c.ReportMetric(float64(len(c.minted)-len(c.arns)), "orphans-created")
 }
 
-// hook holds the services to their limits, counts what they refuse for that, and keeps the keys
-// that are made.
+// hook applies the limits of the services. It counts the requests over the limits, and collects the
+// keys that are created.
 func (c *concurrentRun) hook() wire.Hook {
 	throttle := sandbox.Throttled(sandbox.ServiceLimits(registryLimit))
 	return func(call *wire.Call, next func()) {
@@ -201,14 +201,14 @@ func (c *concurrentRun) hook() wire.Hook {
 	}
 }
 
-// tooMany tells a request that was refused for a limit from one that was refused for what it asks,
-// such as the value of a version that has none yet.
+// isThrottled reports whether a request was refused because of a limit. Other requests are refused
+// for another reason, for example because a version has no value yet.
 func isThrottled(call *wire.Call) bool {
 	return call.Status == http.StatusTooManyRequests || call.Status == http.StatusBadRequest &&
 		bytes.Contains(call.Answer, []byte("ThrottlingException"))
 }
 
-// apiKey is a whole key, not its fingerprint.
+// apiKey matches a complete key, but not a fingerprint.
 var apiKey = regexp.MustCompile(`\bqk_\w{20,}`)
 
 func (c *concurrentRun) addKeys(keys []string) {
@@ -217,24 +217,24 @@ func (c *concurrentRun) addKeys(keys []string) {
 	c.minted = append(c.minted, keys...)
 }
 
-// graceLeft is how long before the end of the grace period the last sweep within it starts.
+// graceLeft is the time between the last sweep in the grace period and its end.
 const graceLeft = 15 * time.Minute
 
-// revokeAll lets the sweeps do what they do to superseded keys, first that they leave them alone.
-// It tells in how many hours they were done.
+// revokeAll runs sweeps until all superseded keys are revoked. It returns the number of hours that
+// this took. It first checks that no key is revoked in its grace period.
 func (c *concurrentRun) revokeAll() (hours int) {
 	c.Helper()
 	began := c.Clock.Now()
-	c.sweepAll() // marks what is superseded
+	c.sweepAll() // marks the superseded versions
 	c.Clock.Advance(settings.DefaultGrace - graceLeft)
 	c.sweepAll()
 	if c.Clock.Now().Sub(began) >= settings.DefaultGrace {
-		c.Fatal("the sweeps took so long that the grace period ended: the machine is too busy to measure on")
+		c.Fatal("the grace period ended during the sweeps: the machine is too busy for this benchmark")
 	}
 	c.checkFirstKeysValid()
 	c.Clock.Advance(graceLeft + settings.DefaultQuiet)
 	for hours = 0; c.extraKeys() > 0 && hours < 6; hours++ {
-		c.sweepAll() // revokes, and what throttling left over an hour later
+		c.sweepAll() // revokes keys; throttled sweeps are repeated an hour later
 		c.Clock.Advance(time.Hour)
 	}
 	return hours
@@ -244,13 +244,13 @@ func (c *concurrentRun) checkFirstKeysValid() {
 	c.Helper()
 	for arn, key := range c.first {
 		if !c.Registry.Valid(key.Reveal()) {
-			c.Fatalf("the first key of %s is dead within its grace period", arn)
+			c.Fatalf("the first key of %s was revoked in its grace period", arn)
 		}
 	}
 }
 
-// rotateAll lets the service rotate every secret in one second, and again in the next window where
-// it gave one up. It tells how many windows it took.
+// rotateAll starts the rotations of all secrets in the same second, and again in the next window if
+// some failed. It returns the number of windows.
 func (c *concurrentRun) rotateAll() (windows int) {
 	c.Helper()
 	c.Clock.Advance(31 * 24 * time.Hour)
@@ -265,15 +265,14 @@ func (c *concurrentRun) rotateAll() (windows int) {
 		if len(stuck) == 0 {
 			return windows
 		}
-		c.Logf("window %d: %d rotations are stuck, as %s", windows, len(stuck), stuck[0])
-		c.Clock.Advance(4 * time.Hour) // the shortest schedule that there is
+		c.Logf("window %d: %d rotations are stuck, for example: %s", windows, len(stuck), stuck[0])
+		c.Clock.Advance(4 * time.Hour) // the shortest possible schedule
 	}
-	c.Fatal("some rotations need a person")
+	c.Fatal("some rotations failed in all windows, so they need a person")
 	return 0
 }
 
-// sweepAll lets the schedule of each secret start a sweep in the same second. Lambda tries an event
-// again that failed.
+// sweepAll starts a sweep of each secret in the same second. Lambda retries an event that failed.
 func (c *concurrentRun) sweepAll() {
 	c.Helper()
 	for _, arn := range c.arns {
@@ -290,10 +289,10 @@ func (c *concurrentRun) sweepAll() {
 	}
 }
 
-// left is how many keys are at the registry beside the current ones.
+// extraKeys returns the number of keys at the registry that are not current.
 func (c *concurrentRun) extraKeys() int { return len(c.Registry.Keys()) - len(c.arns) }
 
-// watch looks all the time whether the key that a consumer would read works.
+// watchCurrentKeys checks until end is called that the current keys are valid.
 func (c *concurrentRun) watchCurrentKeys() (end func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -302,11 +301,11 @@ func (c *concurrentRun) watchCurrentKeys() (end func()) {
 			select {
 			case <-done:
 				return
-			case <-time.After(time.Millisecond): // leaves the machine to the functions
+			case <-time.After(time.Millisecond): // leave processor time for the functions
 			}
 			arn := c.arns[i%len(c.arns)]
 			if key := c.currentKey(arn); !c.Registry.Valid(key.Reveal()) && key.Equal(c.currentKey(arn)) {
-				c.Errorf("the key in AWSCURRENT of %s does not work", arn)
+				c.Errorf("the key in AWSCURRENT of %s is not valid", arn)
 				return
 			}
 		}
@@ -336,27 +335,27 @@ func (c *concurrentRun) checkPromises() {
 	for _, arn := range c.arns {
 		key := c.currentKey(arn)
 		if key.Equal(c.first[arn]) || !c.Registry.Valid(key.Reveal()) {
-			c.Errorf("%s holds the key %s, which is its first or does not work", arn, key)
+			c.Errorf("%s holds the key %s, want a new key that is valid", arn, key)
 		}
 		current[key.Reveal()] = true
 	}
 	for _, k := range c.Registry.Keys() {
 		if !current[k.Secret] {
-			c.Errorf("the key %s (%s) is left behind", k.ID, k.Name)
+			c.Errorf("the key %s (%s) was not revoked", k.ID, k.Name)
 		}
 	}
 	c.checkSecrecy(current)
 }
 
-// leakLength is how many characters in a row give a key away; fewer would be found by chance, among
-// so many keys and lines.
+// leakLength is the number of characters of a key that must not be in the output. Fewer characters
+// could be there by chance.
 const leakLength = 10
 
-// checkSecrecy looks in all that the functions printed for parts of keys: those that were there
-// before, and all that were made, the orphans among them.
+// checkSecrecy checks that the functions printed no part of a key. It looks for the first keys and
+// all created keys, with the orphans.
 func (c *concurrentRun) checkSecrecy(current map[string]bool) {
 	c.Helper()
-	secret := map[string]bool{} // every part of every key
+	secret := map[string]bool{} // all parts of all keys
 	add := func(key string) {
 		delete(current, key)
 		for i := len("qk_"); i+leakLength <= len(key); i++ {
@@ -370,13 +369,12 @@ func (c *concurrentRun) checkSecrecy(current map[string]bool) {
 		add(key)
 	}
 	if len(current) > 0 {
-		c.Fatalf("%d of the current keys were not seen when they were made, so that it is not known what to look for",
-			len(current))
+		c.Fatalf("the creation of %d current keys was not recorded", len(current))
 	}
 	output := c.output.String()
 	for i := 0; i+leakLength <= len(output); i++ {
 		if secret[output[i:i+leakLength]] {
-			c.Fatal("the functions printed part of a key")
+			c.Fatal("the functions printed a part of a key")
 		}
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"quilt-rotate/internal/sandbox/demo/scene"
 )
 
-// BenchmarkDemo is the time of `make demo` after the build, in a pipe. Nothing stands beside it:
-// its measure is a person's patience.
+// BenchmarkDemo measures the time of `make demo` after the build, without a terminal. It is not
+// compared with anything.
 func BenchmarkDemo(b *testing.B) {
 	functions := b.TempDir()
 	if _, err := scene.Build(b.Context(), functions); err != nil {
@@ -21,7 +21,7 @@ func BenchmarkDemo(b *testing.B) {
 		began := time.Now()
 		demo := exec.CommandContext(b.Context(), command, "demo", "--functions", functions)
 		if output, err := demo.CombinedOutput(); err != nil {
-			b.Fatalf("the demo: %v\n%s", err, output)
+			b.Fatalf("the demo failed: %v\n%s", err, output)
 		}
 		measured.add(milliseconds(time.Since(began)))
 	}

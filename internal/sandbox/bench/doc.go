@@ -1,13 +1,11 @@
-// Package bench measures what quilt-rotate costs: `make bench` runs its benchmarks, and
-// docs/performance.md holds what they said.
+// Package bench measures the time, memory and traffic that quilt-rotate needs. `make bench` runs
+// the benchmarks, and docs/performance.md has the results.
 //
-// Each figure stands beside another that the same run measured, in turns: the smallest handler that
-// Lambda can run, the smallest one that uses the SDK, the time that the services or the way to them
-// took, a user with few keys. So a ratio means something on a machine that others use, too; the
-// ratios of a run are what the goals are about, and benchstat compares runs. Only the demo, which a
-// person waits for, stands alone.
+// Each figure except the time of the demo is compared with a baseline, which the same run measures
+// in turn with it: the smallest handler that Lambda can run, the smallest handler that uses the
+// SDK, the time of the services or the network, or a user with few keys. Therefore the ratio of the
+// two is also valid on a busy machine. The goals are ratios. Use benchstat to compare runs.
 //
-// It relies on the functions as they are deployed, built by the flags of the Makefile, in the
-// sandbox's Lambda host. It has no tests: clocks are no judges of a change.
-// It is a package of its own, of benchmarks only, because it starts the whole sandbox.
+// The functions are built with the flags of the Makefile and run by the sandbox's Lambda host. The
+// package has no tests, because no test may judge elapsed time.
 package bench

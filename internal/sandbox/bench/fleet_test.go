@@ -29,19 +29,19 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-var fleetSize = flag.Int("fleet", 10000, "secrets that BenchmarkFleet sweeps in one run")
+var fleetSize = flag.Int("fleet", 10000, "the number of secrets that BenchmarkFleet sweeps in one run")
 
-// answerTime is how long each service takes for a request in BenchmarkFleet.
+// answerTime is the time of each request in BenchmarkFleet.
 const answerTime = 20 * time.Millisecond
 
-// environments are how many secrets the deployment sweeps at a time, and so the processes of the
-// function.
+// environments is the number of secrets that the deployment sweeps at the same time. It is also the
+// maximum number of processes of the function.
 const environments = 20
 
-// BenchmarkFleet is a run of sweeps over all secrets of an account that has as many again of other
-// teams, with AWS's quotas on: how long it takes, what it asks of Secrets Manager, and the most
-// memory of a process of the built function. The secrets have nothing to do. It fails if a sweep
-// does, or if one asks for more than an idle sweep may.
+// BenchmarkFleet measures a run of sweeps that have nothing to do: its time, its requests to
+// Secrets Manager, and the peak memory of a process of the built function. The account has the same
+// number of secrets of other teams, and the quotas of AWS apply. The benchmark fails if a sweep
+// fails or sends too many requests.
 func BenchmarkFleet(b *testing.B) {
 	for b.Loop() {
 		newFleetRun(b, *fleetSize).run()
@@ -52,9 +52,9 @@ type fleetRun struct {
 	*sandbox.Sandbox
 	*testing.B
 	size     int
-	requests sync.Map // operation to *atomic.Int64
+	requests sync.Map // *atomic.Int64 by service and operation
 	memory   atomic.Int64
-	most     atomic.Int64 // invocations at the same time
+	most     atomic.Int64 // the maximum number of concurrent invocations
 	running  atomic.Int64
 }
 
@@ -82,8 +82,8 @@ func newFleetRun(b *testing.B, size int) *fleetRun {
 	return f
 }
 
-// create makes the secrets, in the state that a rotation of more than a day ago leaves behind, and
-// as many of others.
+// create creates the secrets, in their state a day after a rotation, and the secrets of other
+// teams.
 func (f *fleetRun) create() {
 	f.Helper()
 	ctx, client := context.Background(), f.SecretsManager()
@@ -114,7 +114,7 @@ func fleetUser(i int) string { return fmt.Sprintf("svc-%d@example.com", i/secret
 func (f *fleetRun) createOne(ctx context.Context, client *secretsmanager.Client, i int) error {
 	other := fmt.Sprintf("others/%05d", i)
 	if _, err := client.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: &other,
-		SecretString: aws.String("theirs")}); err != nil {
+		SecretString: aws.String("other")}); err != nil {
 		return err
 	}
 	name := fmt.Sprintf("fleet/%05d", i)
@@ -133,7 +133,7 @@ func (f *fleetRun) createOne(ctx context.Context, client *secretsmanager.Client,
 	return err
 }
 
-// invoke is Lambda as the state machine calls it. What fails fails the benchmark.
+// invoke invokes the function as the state machine does.
 func (f *fleetRun) invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	now := f.running.Add(1)
 	defer f.running.Add(-1)
@@ -164,7 +164,8 @@ func (f *fleetRun) run() {
 	report, err := machine.Run(context.Background(), "run", f.Clock.Now())
 	took := time.Since(began)
 	if err != nil || report.Do != fleet.Done || report.Outcomes[revocation.Swept] != f.size {
-		f.Fatalf("the run ends with %q, %v: %v", report.Do, err, report.Outcomes)
+		f.Fatalf("the run ended with %q, %v, and the outcomes %v; want %d swept secrets", report.Do, err,
+			report.Outcomes, f.size)
 	}
 	lists, reads := f.count("ListSecrets"), f.count("DescribeSecret")+f.count("GetSecretValue")
 	f.ReportMetric(0, "ns/op")
@@ -176,11 +177,11 @@ func (f *fleetRun) run() {
 	f.ReportMetric(kilobytes(int(f.memory.Load())), "KiB-peak")
 	f.ReportMetric(kilobytes(single), "KiB-peak-of-one")
 	if float64(reads) > 2*float64(f.size) {
-		f.Errorf("%d requests for %d idle sweeps", reads, f.size)
+		f.Errorf("got %d requests to Secrets Manager for %d sweeps, want at most 2 for each", reads, f.size)
 	}
 }
 
-// alone is the most memory of a process that sweeps one secret once.
+// memoryOfOneSweep returns the peak memory of a process that sweeps one secret once.
 func (f *fleetRun) memoryOfOneSweep() int {
 	f.Helper()
 	arn, err := f.Secrets.Snapshot("fleet/00000")

@@ -8,11 +8,10 @@ import (
 	"quilt-rotate/internal/sandbox"
 )
 
-// BenchmarkSweepOfManyKeys is a sweep of a user who has that many keys, since each sweep lists all
-// of them, and the most memory of it. The ratio is of what a further byte costs: beyond 10,000
-// keys, beside that between 1,000 and 10,000. What a sweep of few keys takes has no part in it,
-// being the same for all, so that a time that grows faster than the bytes received shows as more
-// than 1.
+// BenchmarkSweepOfManyKeys measures the time and memory of a sweep that lists all keys of its user,
+// for three numbers of keys. It compares the time for each additional byte from 10,000 to 200,000
+// keys with the time for each additional byte from 1,000 to 10,000 keys. The ratio is more than 1
+// if the time grows faster than the number of bytes.
 func BenchmarkSweepOfManyKeys(b *testing.B) {
 	few, some, many := newUser(b, 1000), newUser(b, 10000), newUser(b, 200000)
 	users := []*user{few, some, many}
@@ -35,20 +34,20 @@ func reportGrowth(b *testing.B, unit string, quantile float64, few, some, many *
 	b.Helper()
 	baseline := some.nanosecondsPerByte(few, quantile)
 	if baseline <= 0 {
-		b.Fatalf("a sweep of %d keys took no longer than one of %d: the machine is too busy to measure on", some.keys,
-			few.keys)
+		b.Fatalf("a sweep of %d keys took no longer than one of %d keys: the machine is too busy for this benchmark",
+			some.keys, few.keys)
 	}
 	b.ReportMetric(many.nanosecondsPerByte(some, quantile)/baseline, unit)
 }
 
-// A user has a secret, and many keys of other secrets beside.
+// A user has a secret, and many keys of other secrets.
 type user struct {
 	*workbench
 	arn  string
 	keys int
 
-	own      sample // milliseconds that the function took by itself, its start, the services and the network left out
-	memory   sample // KiB
+	own      sample // milliseconds of the function, without its start, the services and the network
+	memory   sample // in KiB
 	received float64
 }
 
@@ -64,7 +63,7 @@ func newUser(b *testing.B, keys int) *user {
 	return u
 }
 
-// measure sweeps in a cold environment, so that its memory is that of this sweep.
+// measure sweeps in a new environment, so that the memory is that of this sweep only.
 func (u *user) measure() {
 	u.Helper()
 	u.Lambda.Recycle(sandbox.RevokeFunction)
@@ -75,8 +74,8 @@ func (u *user) measure() {
 	u.received = float64(counted.received[registry] + counted.received[secretsManager])
 }
 
-// nanosecondsPerByte is what each byte costs that a sweep receives beyond those of a user with
-// fewer keys.
+// nanosecondsPerByte returns the time for each byte that a sweep receives in addition to those of a
+// user with fewer keys.
 func (u *user) nanosecondsPerByte(fewer *user, quantile float64) float64 {
 	return 1e6 * (u.own.quantile(quantile) - fewer.own.quantile(quantile)) / (u.received - fewer.received)
 }

@@ -6,8 +6,8 @@ import (
 	"quilt-rotate/internal/sandbox"
 )
 
-// BenchmarkPeakMemory is the most memory that a whole rotation had resident, beside that of the
-// other handlers after as many events.
+// BenchmarkPeakMemory compares the peak resident memory of a whole rotation with that of the other
+// handlers after the same number of events.
 func BenchmarkPeakMemory(b *testing.B) {
 	for _, other := range baselines {
 		b.Run("compared-with-"+other, func(b *testing.B) { measureMemory(b, newWorkbench(b), other) })

@@ -12,8 +12,8 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// behindNetwork puts both services behind TLS and that far away, and returns the variables by which
-// a function finds and trusts them.
+// behindNetwork puts both services behind TLS and a network with this round-trip time. It returns
+// the variables that a function needs to use them.
 func (w *workbench) behindNetwork(roundTrip time.Duration) (environment map[string]string) {
 	w.Helper()
 	environment, w.overNetwork = w.behindTLS(), true
@@ -29,8 +29,7 @@ func (w *workbench) behindNetwork(roundTrip time.Duration) (environment map[stri
 	return environment
 }
 
-// A distance is a network on loopback that takes its time: a proxy for TCP that forwards all bytes
-// as late as they would arrive.
+// A delayProxy is a TCP proxy that delays all bytes like a network.
 type delayProxy struct {
 	net.Listener
 	target    string
@@ -41,7 +40,7 @@ type delayProxy struct {
 	conns []net.Conn
 }
 
-// newDistance returns the address at which the target is that far away. connected is told of each
+// newDelayProxy starts a proxy to the target and returns its address. It calls connected for each
 // connection.
 func newDelayProxy(b *testing.B, target string, roundTrip time.Duration, connected func()) (address string) {
 	b.Helper()
@@ -59,7 +58,7 @@ func (d *delayProxy) serve() {
 	for {
 		client, err := d.Accept()
 		if err != nil {
-			return // ended
+			return // the listener is closed
 		}
 		d.connected()
 		server, err := net.Dial("tcp", d.target)
@@ -68,7 +67,8 @@ func (d *delayProxy) serve() {
 			continue
 		}
 		d.keep(client, server)
-		// loopback's own handshake takes no time, so the first bytes wait for it here
+		// The first bytes also wait for the round trip of the TCP handshake, which takes no time on
+		// loopback.
 		go forward(server, client, d.roundTrip, d.roundTrip/2)
 		go forward(client, server, 0, d.roundTrip/2)
 	}
@@ -89,15 +89,15 @@ func (d *delayProxy) end() {
 	}
 }
 
-// A parcel is bytes on their way.
+// A packet has bytes and the time at which they arrive.
 type packet struct {
 	due   time.Time
 	bytes []byte
 }
 
-// forward takes the bytes of one direction to their end in order, each after its way. The first
-// ones start later by the time of the dial.
-func forward(to io.WriteCloser, from io.Reader, dial, way time.Duration) {
+// forward forwards the bytes of one direction in order, each with the delay oneWay. The first bytes
+// have the additional delay dial.
+func forward(to io.WriteCloser, from io.Reader, dial, oneWay time.Duration) {
 	packets := make(chan packet, 1024)
 	go deliver(to, packets)
 	defer close(packets)
@@ -105,7 +105,7 @@ func forward(to io.WriteCloser, from io.Reader, dial, way time.Duration) {
 	for {
 		buffer := make([]byte, 32<<10)
 		n, err := from.Read(buffer)
-		due := time.Now().Add(dial + way)
+		due := time.Now().Add(dial + oneWay)
 		if due.Before(last) {
 			due = last
 		}
@@ -117,18 +117,18 @@ func forward(to io.WriteCloser, from io.Reader, dial, way time.Duration) {
 	}
 }
 
-// deliver ends the connection behind the last parcel, also where its other direction is open: HTTP
-// needs no half of one.
+// deliver writes the packets when they are due, and then closes the connection. It does so even if
+// the other direction is open, because HTTP does not use half-closed connections.
 func deliver(to io.WriteCloser, packets <-chan packet) {
 	for p := range packets {
 		waitUntil(p.due)
-		_, _ = to.Write(p.bytes) // who does not listen any more is not told
+		_, _ = to.Write(p.bytes) // fails if the receiver has closed the connection
 	}
 	_ = to.Close()
 }
 
-// waitUntil wakes in time: a sleep alone ends a quarter of a millisecond late, which with two for
-// each request would count as the function's.
+// waitUntil waits until a time. A sleep alone ends about a quarter of a millisecond late, which
+// would be added to the time of the function.
 func waitUntil(due time.Time) {
 	time.Sleep(time.Until(due) - time.Millisecond)
 	for time.Now().Before(due) {

@@ -7,18 +7,18 @@ import (
 	"quilt-rotate/internal/sandbox"
 )
 
-// latency is what each request takes, at the service or on the way, where its time is of interest.
+// latency is the time of each request, in the service or in the network.
 const latency = 20 * time.Millisecond
 
-// What golden tests of internal/rotation and internal/revocation hold as well.
+// The tests of internal/rotation and internal/revocation check the same numbers.
 var (
 	requestsOfRotation  = map[string]int{registry: 5, secretsManager: 14}
 	requestsOfIdleSweep = map[string]int{registry: 1, secretsManager: 2}
 )
 
-// BenchmarkRotation is the time of a whole rotation, its cold start included, beside that which its
-// requests alone would take: 20 ms each, one after the other. Over the network it also dials, and
-// agrees on TLS.
+// BenchmarkRotation compares the time of a whole rotation, with its cold start, with the time of
+// its requests alone: 20 ms for each. Over the network, a rotation also needs a TCP and a TLS
+// handshake for each service.
 func BenchmarkRotation(b *testing.B) {
 	b.Run("service", func(b *testing.B) {
 		w := newWorkbench(b)
@@ -33,15 +33,15 @@ func BenchmarkRotation(b *testing.B) {
 	})
 }
 
-// BenchmarkIdleSweep is the time of a sweep that has nothing to do, beside that which its requests
-// alone would take. Over the network it is a cold one: a sweep an hour finds no warm environment in
-// practice.
+// BenchmarkIdleSweep compares the time of a sweep that has nothing to do with the time of its
+// requests alone. Over the network, each sweep has a cold start, as is usual for one sweep in an
+// hour.
 func BenchmarkIdleSweep(b *testing.B) {
 	b.Run("service", func(b *testing.B) {
 		w := newWorkbench(b)
 		arn := w.secret()
 		w.setLatency(latency)
-		w.sweep(arn) // the cold start, which is BenchmarkColdStart's
+		w.sweep(arn) // the cold start, which is not measured here
 		measureRequests(b, w, requestsOfIdleSweep, func() time.Duration { return w.sweep(arn) })
 	})
 	b.Run("network", func(b *testing.B) {
@@ -56,8 +56,8 @@ func BenchmarkIdleSweep(b *testing.B) {
 	})
 }
 
-// measureRequests holds what a function does beside the time of its requests, which must be those
-// that are wanted.
+// measureRequests compares the time of act with the time of its requests alone. It fails if act
+// sends other numbers of requests.
 func measureRequests(b *testing.B, w *workbench, want map[string]int, act func() time.Duration) {
 	b.Helper()
 	var measured, baseline sample

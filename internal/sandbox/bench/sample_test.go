@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A sample is what one thing measured, time after time.
+// A sample has the values of repeated measurements.
 type sample []float64
 
 func (s *sample) add(value float64) { *s = append(*s, value) }
@@ -20,11 +20,11 @@ func (s sample) quantile(q float64) float64 {
 	return sorted[int(q*float64(len(sorted)-1))]
 }
 
-// beside reports two samples that were taken in turns, and the ratio of their medians and of their
-// first quartiles: where others use the machine, the faster runs are the less disturbed ones.
+// reportRatio reports two samples that were measured in turn, and the ratios of their medians and
+// of their first quartiles. On a busy machine, the faster runs are more precise.
 func reportRatio(b *testing.B, unit string, measured, baseline sample) {
 	b.Helper()
-	b.ReportMetric(0, "ns/op") // hides the time of a turn, which says nothing
+	b.ReportMetric(0, "ns/op") // hides the time of an iteration, which has no meaning here
 	b.ReportMetric(measured.median(), unit)
 	b.ReportMetric(baseline.median(), unit+"-baseline")
 	b.ReportMetric(measured.median()/baseline.median(), "ratio")

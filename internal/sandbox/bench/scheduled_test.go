@@ -9,9 +9,9 @@ import (
 	"quilt-rotate/internal/sandbox"
 )
 
-// BenchmarkScheduledSweepOfManyKeys is what a scheduled sweep with nothing to do receives, for
-// users with few and with many keys: it must not depend on their number. One sweep a day fetches
-// the list of all keys, to search it for orphans: BenchmarkSweepOfManyKeys is about that one.
+// BenchmarkScheduledSweepOfManyKeys measures how many bytes a scheduled sweep receives that has
+// nothing to do. This must not depend on the number of the user's keys. One sweep in a day fetches
+// the list of all keys to search for orphans: see BenchmarkSweepOfManyKeys.
 func BenchmarkScheduledSweepOfManyKeys(b *testing.B) {
 	users := []*user{newUser(b, 10), newUser(b, 1000), newUser(b, 100000)}
 	for b.Loop() {
@@ -25,14 +25,14 @@ func BenchmarkScheduledSweepOfManyKeys(b *testing.B) {
 		b.ReportMetric(u.own.median(), fmt.Sprint("ms-", u.keys))
 		b.ReportMetric(u.memory.median(), fmt.Sprint("KiB-peak-", u.keys))
 		if u.received != users[0].received {
-			b.Errorf("a sweep of a user with %d keys receives %.0f bytes, and with %d keys %.0f", u.keys, u.received,
-				users[0].keys, users[0].received)
+			b.Errorf("a sweep received %.0f bytes for %d keys, but %.0f bytes for %d keys", u.received, u.keys,
+				users[0].received, users[0].keys)
 		}
 	}
 }
 
-// measureScheduled sweeps in a cold environment, in an hour that is not the secret's for the search
-// of orphans.
+// measureScheduled sweeps in a new environment, in an hour in which the sweep does not search for
+// orphans.
 func (u *user) measureScheduled() {
 	u.Helper()
 	u.Lambda.Recycle(sandbox.RevokeFunction)

@@ -12,13 +12,13 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// functions are the two that are deployed.
+// functions are the deployed functions.
 var functions = []string{sandbox.RotateFunction, sandbox.RevokeFunction}
 
-// yardsticks are the handlers that each start, package and rotation is measured beside.
+// baselines are the handlers with which the functions are compared.
 var baselines = []string{smallest, floor}
 
-// besideEach runs a benchmark for each function beside each yardstick.
+// compareEach runs a benchmark for each function and each baseline.
 func compareEach(b *testing.B, run func(b *testing.B, function, other string)) {
 	for _, function := range functions {
 		for _, other := range baselines {
@@ -27,8 +27,8 @@ func compareEach(b *testing.B, run func(b *testing.B, function, other string)) {
 	}
 }
 
-// BenchmarkColdStart is the time from the start of a function's process to its first request for an
-// event.
+// BenchmarkColdStart measures the time from the start of a function's process to its first request
+// for an event.
 func BenchmarkColdStart(b *testing.B) {
 	compareEach(b, func(b *testing.B, name, other string) {
 		w := newWorkbench(b)
@@ -41,9 +41,9 @@ func BenchmarkColdStart(b *testing.B) {
 	})
 }
 
-// start starts a function with an event that both of ours refuse, since nothing but the start is of
-// interest, and tells how many milliseconds that took. It fails unless the function answers with
-// that type of error, or without one: what cannot start takes no time.
+// start starts a function and returns the milliseconds of its start. It sends an event that both
+// deployed functions refuse. It fails if the function answers with another error type, because a
+// function that cannot start has no valid time.
 func (w *workbench) start(function, want string) (took float64) {
 	w.Helper()
 	w.Lambda.Recycle(function)
@@ -52,15 +52,15 @@ func (w *workbench) start(function, want string) (took float64) {
 		w.Fatal(err)
 	}
 	if got := errorType(answer, functionError); got != want {
-		w.Fatalf("%s answers with the error %q, not %q: %s", function, got, want, answer)
+		w.Fatalf("%s: got the error %q, want %q: %s", function, got, want, answer)
 	}
 	if w.last[function].InitDuration <= 0 {
-		w.Fatalf("%s was not started: the host told no time", function)
+		w.Fatalf("%s: the host reported no time of the start", function)
 	}
 	return milliseconds(w.last[function].InitDuration)
 }
 
-// errorType is what a function calls its failure; "" where it did not fail.
+// errorType returns the error type of a function's answer, or "" if the function did not fail.
 func errorType(answer []byte, functionError string) string {
 	if functionError == "" {
 		return ""
@@ -74,8 +74,9 @@ func errorType(answer []byte, functionError string) string {
 	return failure.Type
 }
 
-// BenchmarkColdStartInstructions counts the instructions up to the first request for an event,
-// which is the same on a busy machine. What the kernel does for the process is not in it.
+// BenchmarkColdStartInstructions counts the instructions up to the first request for an event. The
+// number does not depend on the load of the machine. The instructions of the kernel are not
+// counted.
 func BenchmarkColdStartInstructions(b *testing.B) {
 	if _, err := exec.LookPath("valgrind"); err != nil {
 		b.Skip("SKIPPED: instructions: valgrind is not installed")
@@ -92,21 +93,22 @@ func BenchmarkColdStartInstructions(b *testing.B) {
 
 var collected = regexp.MustCompile(`Collected : ([0-9]+)`)
 
-// instructions runs a program to where it asks for its first event, of a host that is not there.
+// instructions runs a program until it requests its first event, and returns the number of
+// instructions. The request fails, because there is no host.
 func instructions(b *testing.B, path string) float64 {
 	b.Helper()
 	command := exec.Command("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", path)
 	command.Env = []string{
-		// callgrind does not outlive a preemption by signal
+		// callgrind crashes if a goroutine is preempted by a signal.
 		"PATH=/usr/bin:/bin", "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1",
 		"AWS_LAMBDA_RUNTIME_API=127.0.0.1:1", "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=x",
 		"HOME=/",
 		settings.EnvRegistryURL + "=https://registry.example.com",
 	}
-	output, _ := command.CombinedOutput() // it fails: nobody listens
+	output, _ := command.CombinedOutput() // the program fails, because there is no host
 	m := collected.FindSubmatch(output)
 	if m == nil || !strings.Contains(string(output), "127.0.0.1:1") {
-		b.Fatalf("the program did not ask for an event:\n%s", output)
+		b.Fatalf("the program did not request an event:\n%s", output)
 	}
 	n, err := strconv.ParseFloat(string(m[1]), 64)
 	if err != nil {
@@ -115,7 +117,7 @@ func instructions(b *testing.B, path string) float64 {
 	return n
 }
 
-// BenchmarkZip is the size of the deployment packages, as the deployment makes them for arm64.
+// BenchmarkZip compares the sizes of the deployment packages for arm64.
 func BenchmarkZip(b *testing.B) {
 	compareEach(b, func(b *testing.B, name, other string) {
 		var measured, baseline sample

@@ -14,14 +14,14 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// systemRoots is where Debian and Amazon Linux keep the certificates of public authorities: about
-// as many as Lambda has.
+// systemRoots are the files with the certificates of public authorities on Debian and Amazon Linux.
+// Lambda has about the same number of certificates.
 var systemRoots = []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"}
 
-// BenchmarkPeakMemoryTLS is BenchmarkPeakMemory with both services behind TLS, and the machine's
-// public authorities to look through, as on AWS. The smallest handler calls nobody, so it has none
-// of that. The floor calls Secrets Manager, and another handler calls both services without the
-// SDK.
+// BenchmarkPeakMemoryTLS is BenchmarkPeakMemory with both services behind TLS. As on AWS, the
+// functions load the public authorities of the machine. The smallest handler sends no request, so
+// it does not load them. The floor calls Secrets Manager. Another handler calls both services
+// without the SDK.
 func BenchmarkPeakMemoryTLS(b *testing.B) {
 	for _, other := range []string{smallest, calling, floor} {
 		b.Run("compared-with-"+other, func(b *testing.B) {
@@ -34,8 +34,8 @@ func BenchmarkPeakMemoryTLS(b *testing.B) {
 	}
 }
 
-// behindTLS puts both services behind TLS as well, and returns the variables by which a function
-// finds and trusts them.
+// behindTLS puts both services behind TLS. It returns the variables that a function needs to use
+// them.
 func (w *workbench) behindTLS() (environment map[string]string) {
 	w.Helper()
 	trusted := publicAuthorities(w.B)
@@ -59,7 +59,7 @@ func (w *workbench) behindTLS() (environment map[string]string) {
 	return environment
 }
 
-// publicAuthorities are the machine's own.
+// publicAuthorities returns the certificates of the machine.
 func publicAuthorities(b *testing.B) (certificates []byte) {
 	b.Helper()
 	for _, path := range systemRoots {

@@ -19,28 +19,28 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// deployedMemory is what the deployment gives the functions, in MB (infra/keyrotation).
+// deployedMemory is the memory of the functions in the deployment, in MB (infra/keyrotation).
 const deployedMemory = 256
 
-var functionMemory = flag.Int("function-memory", deployedMemory, "memory that the functions have, in MB")
+var functionMemory = flag.Int("function-memory", deployedMemory, "memory of the functions, in MB")
 
-// The functions that ours are measured beside.
+// The functions with which the deployed functions are compared.
 const (
 	smallest = "smallest"
-	floor    = "floor"   // the smallest that has a client of Secrets Manager, and calls it
-	calling  = "calling" // the smallest that calls both services, without the SDK
+	floor    = "floor"   // the smallest function that calls Secrets Manager with the SDK
+	calling  = "calling" // the smallest function that calls both services without the SDK
 )
 
 var steps = []rotation.Step{rotation.Create, rotation.Set, rotation.Test, rotation.Finish}
 
-// A world is a sandbox with the built functions.
+// A workbench is a sandbox with the built functions.
 type workbench struct {
 	*sandbox.Sandbox
 	*testing.B
-	last map[string]*awslambda.Report // of each function, its last invocation's
+	last map[string]*awslambda.Report // the report of the last invocation of each function
 
 	created     int
-	overNetwork bool // behind a network
+	overNetwork bool // the services are behind a network
 	counter
 }
 
@@ -59,7 +59,7 @@ func newWorkbench(b *testing.B) *workbench {
 	return w
 }
 
-// deploy adds a function, or takes the place of the one of that name.
+// deploy adds a function, or replaces the function with this name.
 func (w *workbench) deploy(name string, environment map[string]string) {
 	w.Helper()
 	w.last[name] = &awslambda.Report{}
@@ -72,10 +72,10 @@ func (w *workbench) deploy(name string, environment map[string]string) {
 	}
 }
 
-// slow lets each service take that long for a request, and counts what it is asked.
-func (w *workbench) setLatency(each time.Duration) { w.Hooks.Set(w.count(each)) }
+// setLatency sets the time of each request, and counts the requests.
+func (w *workbench) setLatency(latency time.Duration) { w.Hooks.Set(w.count(latency)) }
 
-// invoke has a function process an event. Those that ours are measured beside take any.
+// invoke invokes a function and returns its answer. It fails if the function fails.
 func (w *workbench) invoke(function string, event any) (answer []byte) {
 	w.Helper()
 	payload, err := json.Marshal(event)
@@ -89,8 +89,8 @@ func (w *workbench) invoke(function string, event any) (answer []byte) {
 	return answer
 }
 
-// secret makes a secret with a new key of the sandbox's ordinary user, in the state that a rotation
-// leaves behind. No other key is left at the registry.
+// secret creates a secret with a new key of the sandbox's ordinary user, in its state after a
+// rotation. It first deletes all keys of the registry.
 func (w *workbench) secret() (arn string) {
 	w.Helper()
 	for _, k := range w.Registry.Keys() {
@@ -100,7 +100,7 @@ func (w *workbench) secret() (arn string) {
 	return newSecret(w.B, w.Sandbox, fmt.Sprintf("bench/%d", w.created), sandbox.UserEmail)
 }
 
-// newSecret makes a secret that holds a new key of that user, under its label.
+// newSecret creates a secret with a new key of this user and the key's label.
 func newSecret(b *testing.B, s *sandbox.Sandbox, name, owner string) (arn string) {
 	b.Helper()
 	ctx, client := context.Background(), s.SecretsManager()
@@ -122,8 +122,8 @@ func newSecret(b *testing.B, s *sandbox.Sandbox, name, owner string) (arn string
 	return *out.ARN
 }
 
-// rotate takes a new secret through the four steps, in one environment that is started for the
-// first, and tells how long the steps took.
+// rotate runs the four steps of a rotation of a new secret in a new environment. It returns the
+// time of the steps.
 func (w *workbench) rotate() (took time.Duration) {
 	w.Helper()
 	arn := w.secret()
@@ -145,7 +145,7 @@ func (w *workbench) rotate() (took time.Duration) {
 	return took
 }
 
-// sweep sweeps a secret once, and tells how long that took.
+// sweep sweeps a secret once and returns the time.
 func (w *workbench) sweep(arn string) (took time.Duration) {
 	w.Helper()
 	w.reset()
@@ -154,8 +154,7 @@ func (w *workbench) sweep(arn string) (took time.Duration) {
 	return time.Since(began)
 }
 
-// live gives a function that is measured beside as many events as a rotation has, in one
-// environment.
+// sendEvents sends a function as many events as a rotation has, in a new environment.
 func (w *workbench) sendEvents(function string) {
 	w.Helper()
 	w.Lambda.Recycle(function)

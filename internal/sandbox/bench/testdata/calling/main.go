@@ -1,5 +1,5 @@
-// Command calling is the smallest Go function that asks the two services anything: what memory with
-// TLS is measured beside.
+// Command calling is the smallest Go function that sends requests to both services. It is the
+// baseline for the memory with TLS.
 package main
 
 import (

@@ -1,6 +1,6 @@
-// Command floor is the smallest Go function that has a client of Secrets Manager, made by the SDK's
-// own configuration, and asks it one thing for each event. It is the fair yardstick for the
-// service's functions: no function that uses the SDK can cost less.
+// Command floor is the smallest Go function that creates a Secrets Manager client with the SDK's
+// configuration and sends one request for each event. It is the baseline of the deployed functions,
+// because no function that uses the SDK can need less.
 package main
 
 import (
@@ -25,9 +25,9 @@ func main() {
 	client := secretsmanager.NewFromConfig(c)
 	lambda.Start(func(ctx context.Context) error {
 		_, err := client.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: aws.String("none")})
-		if _, ok := errors.AsType[*types.ResourceNotFoundException](err); ok { // the answer that is expected
+		if _, ok := errors.AsType[*types.ResourceNotFoundException](err); ok { // the expected answer
 			return nil
 		}
-		return fmt.Errorf("got %v, not that there is no such secret", err)
+		return fmt.Errorf("got the error %v, want ResourceNotFoundException", err)
 	})
 }

@@ -1,5 +1,5 @@
-// Command smallest is the smallest Go function that Lambda can run: what the service's own
-// functions are measured beside.
+// Command smallest is the smallest Go function that Lambda can run. It is a baseline of the
+// deployed functions.
 package main
 
 import (
