@@ -30,8 +30,8 @@ var provedElsewhere = map[string]proof{
 	"make acceptance CONFIG=infra/config.yaml REMOVE=quilt-rotate-acceptance-0a1b2c3d":        acceptanceTest,
 	"make demo":                         {".ci/run", "make demo"},
 	"make test":                         {".ci/run", "make test"},
-	"make -s sandbox | tee sandbox.env": {"cmd/quilt-sandbox/serve_test.go", "TestTheSandboxRunsUntilInterrupted"},
-	". ./sandbox.env":                   {"cmd/quilt-sandbox/serve_test.go", "b.environ"},
+	"make -s sandbox | tee sandbox.env": {"cmd/quilt-sandbox/serve_test.go", "TestServeRunsUntilItIsInterrupted"},
+	". ./sandbox.env":                   {"cmd/quilt-sandbox/serve_test.go", "s.environ"},
 	"cd infra && npm ci && cp config.example.yaml config.yaml": {".ci/run",
 		"infra/config.example.yaml >\"$scratch/config.yaml\""},
 }

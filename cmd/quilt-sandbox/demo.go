@@ -14,8 +14,8 @@ type demoCommand struct {
 }
 
 const (
-	demoLatency = 30 * time.Millisecond  // of each request, as on a good network
-	demoBeat    = 500 * time.Millisecond // after each line, so that a person can read it
+	demoLatency = 30 * time.Millisecond  // the time of each request, as on a fast network
+	demoBeat    = 500 * time.Millisecond // the time after each line, so that a person can read it
 )
 
 func (o *demoCommand) Run(ctx context.Context, c *terminal.Console) error {

@@ -13,9 +13,9 @@ import (
 	"quilt-rotate/internal/terminal/commandline"
 )
 
-func TestThePictureOfTheDemoIsTrue(t *testing.T) {
-	// The picture in the README shows what the demo prints, except keys, ids, times and counts.
-	// `make picture` draws it again.
+func TestPictureShowsTheOutputOfTheDemo(t *testing.T) {
+	// The picture in the README can differ only in keys, ids, times and counts. `make picture`
+	// draws it again.
 	picture, err := os.ReadFile("../../docs/demo.svg")
 	if err != nil {
 		t.Fatal(err)
@@ -28,21 +28,21 @@ func TestThePictureOfTheDemoIsTrue(t *testing.T) {
 	if err := xml.Unmarshal(picture, &svg); err != nil {
 		t.Fatal(err)
 	}
-	var drawn []string
+	var shown []string
 	for _, line := range svg.Text {
-		drawn = append(drawn, strings.Join(line.Runs, " "))
+		shown = append(shown, strings.Join(line.Runs, " "))
 	}
 	status, printed, _ := inProcess(t.Context(), "demo", "--functions", folder)
 	if status != commandline.OK {
-		t.Fatalf("the demo ends with %d", status)
+		t.Fatalf("got the exit status %d of the demo, want 0", status)
 	}
-	if diff := cmp.Diff(essence(printed), essence(strings.Join(drawn, "\n"))); diff != "" {
-		t.Errorf("the picture is not what the demo prints; run make picture (-demo +picture):\n%s", diff)
+	if diff := cmp.Diff(stableLines(printed), stableLines(strings.Join(shown, "\n"))); diff != "" {
+		t.Errorf("the picture differs from the output of the demo; run make picture (-demo +picture):\n%s", diff)
 	}
 }
 
-// essence removes text that differs between two runs.
-func essence(text string) []string {
+// stableLines returns the lines of a text without the parts that differ between two runs.
+func stableLines(text string) []string {
 	changing := regexp.MustCompile(`qk_\w+\.\.\.\w+|\b[0-9a-f]{8}\b|[A-Z][a-z]{2} \d+ [A-Z][a-z]{2}|\d+([.:]\d+)*`)
 	var lines []string
 	for line := range strings.Lines(text) {
@@ -54,10 +54,10 @@ func essence(text string) []string {
 }
 
 func TestNamedCommandsExist(t *testing.T) {
-	// Each command and option that a page or a message names exists.
+	// Pages and messages must not name a command or an option that does not exist.
 	mentions, err := handbook.Mentions("../..", "quilt-sandbox")
 	if err != nil || len(mentions) < 3 {
-		t.Fatalf("found %v (%v)", mentions, err)
+		t.Fatalf("got the mentions %v (%v), want at least 3", mentions, err)
 	}
 	for _, m := range mentions {
 		status, help, _ := inProcess(t.Context(), append(m.Command, "--help")...)

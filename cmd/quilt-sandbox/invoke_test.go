@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The expected output for each event file, in its order.
+// eventEffects has the expected output for each event file, in the order of the output.
 var eventEffects = map[string][]string{
 	"create-secret.json": {"labels before", "AWSPENDING", "no value yet", "createSecret", "answer\n  null",
 		"labels after", "AWSPENDING", "quilt-key:"},
@@ -28,39 +28,38 @@ var eventEffects = map[string][]string{
 		`"action":"revoke","reason":"grace-over"`, `"done":false`, `"versions":[`, "labels after", "quilt-superseded:"},
 }
 
-func TestEveryEventFileIsInvoked(t *testing.T) {
-	// Each event file is sent to the real function.
+func TestInvokeSendsEachEventFileToTheFunction(t *testing.T) {
 	files, err := filepath.Glob("../../events/*.json")
 	if err != nil || len(files) != len(eventEffects) {
-		t.Fatalf("there are %d event files, and %d in this test (%v)", len(files), len(eventEffects), err)
+		t.Fatalf("there are %d event files, but this test has %d (%v)", len(files), len(eventEffects), err)
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			effects, known := eventEffects[filepath.Base(file)]
 			if !known {
-				t.Fatal("this test does not know the file")
+				t.Fatal("the file is not in eventEffects")
 			}
 			status, stdout, stderr := inProcess(t.Context(), "invoke", "--functions", folder, file)
 			if status != 0 {
-				t.Fatalf("exit status %d, and on standard error: %s", status, stderr)
+				t.Fatalf("got the exit status %d, want 0; standard error: %s", status, stderr)
 			}
 			rest := stdout
 			for _, effect := range effects {
 				_, after, found := strings.Cut(rest, effect)
 				if !found {
-					t.Fatalf("%q is missing, or comes too early, in:\n%s", effect, stdout)
+					t.Fatalf("%q is missing or too early in the output:\n%s", effect, stdout)
 				}
 				rest = after
 			}
 		})
 	}
-	noProcessIsLeft(t)
+	checkNoProcess(t)
 }
 
-func TestAStepRunsAfterTheStepsBeforeIt(t *testing.T) {
-	// `invoke` runs the earlier steps first: finishSecret alone would find no pending value.
+func TestEventOfAStepIsParsed(t *testing.T) {
+	// The command runs the earlier steps first. Otherwise finishSecret would find no pending value.
 	if !slices.Equal(steps, []string{"createSecret", "setSecret", "testSecret", "finishSecret"}) {
-		t.Fatalf("the steps are %v", steps)
+		t.Fatalf("got the steps %v", steps)
 	}
 	payload, err := os.ReadFile("../../events/finish-secret.json")
 	if err != nil {
@@ -71,6 +70,6 @@ func TestAStepRunsAfterTheStepsBeforeIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	if e.secretName != "quilt/demo" || e.step != "finishSecret" || !e.rotationToken {
-		t.Errorf("the event is read as %+v", e)
+		t.Errorf("got the event %+v", e)
 	}
 }

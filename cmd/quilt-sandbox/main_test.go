@@ -24,6 +24,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(withFunctions{m}, map[string]func(){"quilt-sandbox": main})
 }
 
+// withFunctions builds the functions before it runs the tests.
 type withFunctions struct{ m *testing.M }
 
 func (w withFunctions) Run() int {
@@ -47,8 +48,8 @@ func inProcess(ctx context.Context, args ...string) (status int, stdout, stderr 
 	return status, out.String(), errs.String()
 }
 
-// noProcessIsLeft looks for processes that run one of the built functions.
-func noProcessIsLeft(t *testing.T) {
+// checkNoProcess checks that no process of a built function runs.
+func checkNoProcess(t *testing.T) {
 	t.Helper()
 	executables, err := filepath.Glob("/proc/[0-9]*/exe")
 	if err != nil {
@@ -70,18 +71,18 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			// status N command args: runs the command and expects that exit status, and no escape
-			// code in the output.
+			// status N command args: runs the command. It checks the exit status, and that the
+			// output has no escape code.
 			"status": func(ts *testscript.TestScript, _ bool, args []string) {
 				got := "0"
 				if err := ts.Exec(args[1], args[2:]...); err != nil {
 					got = strings.TrimPrefix(err.Error(), "exit status ")
 				}
 				if got != args[0] {
-					ts.Fatalf("exit status %s, want %s", got, args[0])
+					ts.Fatalf("got the exit status %s, want %s", got, args[0])
 				}
 				if strings.Contains(ts.ReadFile("stdout")+ts.ReadFile("stderr"), "\x1b") {
-					ts.Fatalf("an escape code is in the output, which goes to no terminal")
+					ts.Fatalf("the output has an escape code, although it is not a terminal")
 				}
 			},
 		},

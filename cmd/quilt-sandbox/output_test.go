@@ -11,11 +11,11 @@ import (
 	"quilt-rotate/internal/terminal/commandline"
 )
 
-func TestFullOutputIsAFailure(t *testing.T) {
-	// If the output is a file on a full disk, the command must fail.
+func TestCommandFailsIfTheOutputCannotBeWritten(t *testing.T) {
+	// For example, the output is a file on a full disk.
 	for _, args := range [][]string{
-		{"demo", "--functions", folder}, {"serve", "--functions", folder}, {"invoke", "--functions", folder,
-			"../../events/set-secret.json"}, {"version"},
+		{"demo", "--functions", folder}, {"serve", "--functions", folder},
+		{"invoke", "--functions", folder, "../../events/set-secret.json"}, {"version"},
 	} {
 		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 		if err != nil {
@@ -24,18 +24,17 @@ func TestFullOutputIsAFailure(t *testing.T) {
 		defer full.Close()
 		var stderr bytes.Buffer
 		status := program().Execute(t.Context(), args, strings.NewReader(""), full, &stderr)
-		said := strings.Split(strings.TrimSpace(stderr.String()), "\n")
-		last := said[len(said)-1]
+		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
+		last := lines[len(lines)-1]
 		if status != commandline.Failure || !strings.HasPrefix(last, "quilt-sandbox: ") ||
 			!strings.Contains(last, "no space left") {
-			t.Errorf("%v: exit status %d, and %q", args, status, last)
+			t.Errorf("%v: got the exit status %d and the error %q", args, status, last)
 		}
 	}
-	noProcessIsLeft(t)
+	checkNoProcess(t)
 }
 
 func TestPortInUseHasAHint(t *testing.T) {
-	// The error names the port, and the hint says how to choose another.
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +45,7 @@ func TestPortInUseHasAHint(t *testing.T) {
 		status, _, stderr := inProcess(t.Context(), "serve", "--functions", folder, flag, port)
 		if status != commandline.Failure || !strings.Contains(stderr, port) || !strings.Contains(stderr,
 			"choose another port with --aws-port or --registry-port") {
-			t.Errorf("%s: exit status %d, and %s", flag, status, stderr)
+			t.Errorf("%s: got the exit status %d and the error %s", flag, status, stderr)
 		}
 	}
 }

@@ -23,7 +23,7 @@ import (
 // A port is a port to listen on. 0 is any free port.
 type port uint16
 
-// UnmarshalText accepts what fits into the 16 bits of a port.
+// UnmarshalText parses a number of 16 bits.
 func (p *port) UnmarshalText(text []byte) error {
 	n, err := strconv.ParseUint(string(text), 10, 16)
 	if err != nil {
