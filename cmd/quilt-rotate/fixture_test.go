@@ -316,7 +316,7 @@ func (f *fixture) switches(ts *testscript.TestScript, _ bool, args []string) {
 		"refuse-new-keys":      func(s *quiltregistry.Switches) { s.RefuseNewKeyLogins = 1000 },
 		"accept-new-keys":      func(s *quiltregistry.Switches) { s.RefuseNewKeyLogins = 0 },
 		"null-me":              func(s *quiltregistry.Switches) { s.NullMe = true },
-		"revoked-keys-go-on":   func(s *quiltregistry.Switches) { s.RevokeLingers = 1000 },
+		"revoked-keys-go-on":   func(s *quiltregistry.Switches) { s.RevokedKeyLogins = 1000 },
 		"max-keys":             func(s *quiltregistry.Switches) { s.MaxKeysPerUser = atoi(ts, value) },
 		"use-granularity":      func(s *quiltregistry.Switches) { s.UseGranularity = duration(ts, value) },
 		"same-fingerprints-on": func(s *quiltregistry.Switches) { s.DuplicateFingerprints = true },

@@ -103,7 +103,7 @@ var differences = map[string]struct {
 		switches(func(s *quiltregistry.Switches) { s.RefuseNewKeyLogins = 1000 })},
 	"name-rules": {[]string{"the registry"}, nil, switches(func(s *quiltregistry.Switches) { s.NameLimit = 20 })},
 	"revoked-key-refused": {[]string{"the registry"}, nil,
-		switches(func(s *quiltregistry.Switches) { s.RevokeLingers = 3 })},
+		switches(func(s *quiltregistry.Switches) { s.RevokedKeyLogins = 3 })},
 	"revoke-by-text": {[]string{"the registry"}, nil, answers("apiKeyRevoke", `"secret":"qk_`,
 		`{"data":{"apiKeyRevoke":{"__typename":"InvalidInput",`+
 			`"errors":[{"path":"secret","message":"no","name":"No"}]}}}`)},

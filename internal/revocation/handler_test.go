@@ -276,10 +276,10 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 	s.Tag("quilt-rotate:issuer", issuerOf(t, r, sandbox.UserName, sandbox.UserPassword))
 	r.Registry.SetSwitches(func(w *quiltregistry.Switches) {
 		w.KeysMayNotManage = quiltregistry.RefuseForbidden
-		w.RevokeLingers = 50
+		w.RevokedKeyLogins = 50
 	})
 	sweep()
-	r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.RevokeLingers = 0 })
+	r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.RevokedKeyLogins = 0 })
 	must(t, s.MoveLabel("quilt-next:1", s.Holder(vault.Current).ID, ""))
 	sweep()
 	deleteCurrentKey(s)

@@ -511,7 +511,7 @@ func TestACrashAfterTheRevocation(t *testing.T) {
 func TestARevokedKeyThatStillLogsIn(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := due(t, r)
-	r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.RevokeLingers = 1000 })
+	r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.RevokedKeyLogins = 1000 })
 	failed(t, s, "StillLogsIn", s.ARN)
 	if len(ledger(s)) != 2 {
 		t.Fatalf("the labels are gone, though the key logs in: %v", ledger(s))

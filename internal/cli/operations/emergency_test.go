@@ -131,7 +131,7 @@ func TestARevokedKeyThatStillLogsIn(t *testing.T) {
 				r := sandboxtest.New(t)
 				s := r.Secret("prod/pipeline", settings.TagGrace, "1h", settings.TagOwner, sandbox.UserEmail)
 				turnRotationOff(s)
-				r.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.RevokeLingers = lingers })
+				r.Registry.SetSwitches(func(s *quiltregistry.Switches) { s.RevokedKeyLogins = lingers })
 				p := newOperator(t, r)
 				opened, err := p.secret(s.Name)
 				if err != nil {

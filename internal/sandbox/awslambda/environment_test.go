@@ -423,7 +423,7 @@ func TestFunctionContinuesWhenTheCallerStopsWaiting(t *testing.T) {
 	}
 }
 
-func TestCloseLeavesNothingBehind(t *testing.T) {
+func TestCloseEndsProcessesAndRemovesFiles(t *testing.T) {
 	temporary := t.TempDir()
 	t.Setenv("TMPDIR", temporary)
 	host := start(t, awslambda.Config{Timeout: 10 * time.Minute})

@@ -14,7 +14,7 @@ import (
 	"quilt-rotate/internal/sandbox/awslogs"
 )
 
-func TestPatternsFind(t *testing.T) {
+func TestPatternsFindMatchingLines(t *testing.T) {
 	// The results follow the documentation of CloudWatch Logs.
 	lines := []string{
 		0: "START RequestId: 6f0c-11 Version: $LATEST",

@@ -43,7 +43,7 @@ type key struct {
 	owner      *user
 	refusals   int       // how many more logins are refused: Switches.RefuseNewKeyLogins
 	usableFrom time.Time // Switches.NewKeyDelay
-	lingers    int       // how many more requests are accepted after the revocation: Switches.RevokeLingers
+	loginsLeft int       // how many more requests are accepted after the revocation: Switches.RevokedKeyLogins
 }
 
 func (k *key) expired(now time.Time) bool { return !now.Before(k.ExpiresAt) }
@@ -251,11 +251,12 @@ func (c *call) adminRevokeKey(id string) *problem {
 	return nil
 }
 
-// revoke deletes a key. With Switches.RevokeLingers, the key is still accepted for a few requests.
+// revoke deletes a key. With Switches.RevokedKeyLogins, the key is still accepted for a few
+// requests.
 func (c *call) revoke(k *key) {
 	c.registry.remove(k)
-	if k.lingers = c.switches.RevokeLingers; k.lingers > 0 {
-		c.registry.lingering[k.Secret] = k
+	if k.loginsLeft = c.switches.RevokedKeyLogins; k.loginsLeft > 0 {
+		c.registry.stillAccepted[k.Secret] = k
 	}
 }
 
@@ -370,7 +371,7 @@ func (r *Registry) Valid(secret string) bool {
 }
 
 // Delete deletes a key without a request, and reports whether the key existed. Unlike a revoked key
-// with Switches.RevokeLingers, the key is refused at once.
+// with Switches.RevokedKeyLogins, the key is refused at once.
 func (r *Registry) Delete(id string) bool {
 	return r.change(id, r.remove)
 }

@@ -77,7 +77,7 @@ func TestCreateRefusesInvalidInputWithATypedError(t *testing.T) {
 	}
 }
 
-func TestNamesNeedNotBeUnique(t *testing.T) {
+func TestTwoKeysCanHaveTheSameName(t *testing.T) {
 	// A repeated create request creates a second key with the same name, which can become an
 	// orphan.
 	s := start(t)
@@ -271,7 +271,7 @@ func TestLastUsedAtIsTheTimeOfTheLastRequest(t *testing.T) {
 	}
 }
 
-func TestKeysAreCopies(t *testing.T) {
+func TestKeysReturnsCopies(t *testing.T) {
 	// A test that changes a key must not change the registry. A failed test must not print secrets.
 	s := start(t)
 	id, secret := s.MintKey(bob, "k", 90)

@@ -44,16 +44,16 @@ type Registry struct {
 	mux      *http.ServeMux
 	switches atomic.Pointer[Switches]
 
-	mu        sync.Mutex // guards the fields below; never held while a function of the caller runs
-	users     []*user    // in the order they were added
-	keys      map[string]*key
-	bySecret  map[string]*key
-	lingering map[string]*key // revoked keys by secret that are still accepted: Switches.RevokeLingers
-	refresh   map[string]token
-	access    map[string]token
-	events    []Event
-	counts    Counts
-	window    rateWindow
+	mu            sync.Mutex // guards the fields below; never held while a function of the caller runs
+	users         []*user    // in the order they were added
+	keys          map[string]*key
+	bySecret      map[string]*key
+	stillAccepted map[string]*key // revoked keys by secret that are still accepted: Switches.RevokedKeyLogins
+	refresh       map[string]token
+	access        map[string]token
+	events        []Event
+	counts        Counts
+	window        rateWindow
 }
 
 // Counts are the numbers of requests. A request without a valid login counts for its operation
@@ -75,15 +75,15 @@ func New(options Options) *Registry {
 		options.Clock = &clock.Clock{}
 	}
 	r := &Registry{
-		clock:     options.Clock,
-		baseURL:   strings.TrimRight(options.BaseURL, "/"),
-		mux:       http.NewServeMux(),
-		keys:      map[string]*key{},
-		bySecret:  map[string]*key{},
-		lingering: map[string]*key{},
-		refresh:   map[string]token{},
-		access:    map[string]token{},
-		counts:    Counts{ByOperation: map[string]int{}, ByKey: map[string]int{}, ByUser: map[string]int{}},
+		clock:         options.Clock,
+		baseURL:       strings.TrimRight(options.BaseURL, "/"),
+		mux:           http.NewServeMux(),
+		keys:          map[string]*key{},
+		bySecret:      map[string]*key{},
+		stillAccepted: map[string]*key{},
+		refresh:       map[string]token{},
+		access:        map[string]token{},
+		counts:        Counts{ByOperation: map[string]int{}, ByKey: map[string]int{}, ByUser: map[string]int{}},
 	}
 	r.switches.Store(&Switches{})
 	r.mux.HandleFunc("POST /graphql", r.serveGraphQL)

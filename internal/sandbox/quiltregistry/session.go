@@ -63,9 +63,9 @@ func (c *call) keySession(secret string) *session {
 		})
 		return nil
 	}
-	if _, revoked := r.lingering[secret]; revoked {
-		if k.lingers--; k.lingers == 0 {
-			delete(r.lingering, secret)
+	if _, revoked := r.stillAccepted[secret]; revoked {
+		if k.loginsLeft--; k.loginsLeft == 0 {
+			delete(r.stillAccepted, secret)
 		}
 	}
 	if !c.switches.UseNotRecorded {
@@ -81,7 +81,7 @@ func (c *call) keySession(secret string) *session {
 func (r *Registry) checkKey(secret string, at time.Time) (k *key, code string) {
 	k = r.bySecret[secret]
 	if k == nil {
-		k = r.lingering[secret]
+		k = r.stillAccepted[secret]
 	}
 	switch {
 	case k == nil:

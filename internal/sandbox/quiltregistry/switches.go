@@ -61,9 +61,9 @@ type Switches struct {
 	// NameLimit is the number of characters after which the name of a new key is cut off. DaysLimit
 	// is the maximum lifetime of a new key in days. 0 means no limit.
 	NameLimit, DaysLimit int
-	// RevokeLingers is the number of requests for which a key is still accepted after its
+	// RevokedKeyLogins is the number of requests for which a key is still accepted after its
 	// revocation.
-	RevokeLingers int
+	RevokedKeyLogins int
 	// ExpiredNotRevoked refuses to revoke a key that has expired.
 	ExpiredNotRevoked bool
 	// MaxKeysPerUser is the maximum number of keys of a user, with the expired ones. 0 means no

@@ -199,13 +199,13 @@ func TestNewKeyDelay(t *testing.T) {
 	s.loggedIn(k.Secret, bob)
 }
 
-func TestRevokeLingers(t *testing.T) {
+func TestRevokedKeyLogins(t *testing.T) {
 	// The functions check after a revocation that the key is refused. It can still be accepted for
 	// a few requests.
 	s := start(t)
 	token := s.login("bob")
 	k := s.create(token, "k", 90)
-	s.SetSwitches(func(w *quiltregistry.Switches) { w.RevokeLingers = 2 })
+	s.SetSwitches(func(w *quiltregistry.Switches) { w.RevokedKeyLogins = 2 })
 	s.revoke(token, k.APIKey.ID, nil)
 	if s.get(token, k.APIKey.ID) != nil || len(s.Keys()) != 0 {
 		t.Error("the revoked key still exists")
