@@ -73,8 +73,8 @@ func TestNoProbeKeyIsLeftBehind(t *testing.T) {
 		"the registry accepts a new key late": {switches: func(s *quiltregistry.Switches) { s.RefuseNewKeyLogins = 2 },
 			status: OK},
 		"the registry refuses a revoked key late": {
-			switches: func(s *quiltregistry.Switches) { s.RevokedKeyLogins = 1 },
-			status: OK},
+			switches: func(s *quiltregistry.Switches) { s.RevokedKeyLogins = 1 }, status: OK,
+		},
 		"a new key never logs in": {switches: func(s *quiltregistry.Switches) {
 			s.RefuseNewKeyLogins = 1000
 		}, status: Failed},
