@@ -96,7 +96,7 @@ func (c Config) retries() int {
 	return *c.MaximumRetryAttempts
 }
 
-// A function is the part of a function that an update does not replace. Host.mu guards it.
+// A function has the data of a function that an update does not replace. Host.mu guards it.
 type function struct {
 	current  *deployment
 	journal  *journal

@@ -14,7 +14,7 @@ func TestAuditEventsShowTheUserAndTheKey(t *testing.T) {
 	s.revoke(secret, k.APIKey.ID, nil)
 	third := s.create(s.login("bob"), "third", 30)
 	s.revoke(secret, nil, third.Secret)
-	s.ask(s.login("ann"), "adminApiKeyRevoke", adminRevoke, map[string]any{"id": keyID})
+	s.post(s.login("ann"), "adminApiKeyRevoke", adminRevoke, map[string]any{"id": keyID})
 
 	events := s.Audit()
 	if len(events) != 7 {

@@ -30,20 +30,20 @@ func TestOkHasAField(t *testing.T) {
 	// GraphQL requires that each type has a field, and a client may select it.
 	s := start(t)
 	id, secret := s.MintKey(bob, "k", 90)
-	s.expect(s.ask(secret, "", `mutation($id: ID){apiKeyRevoke(id:$id){...on Ok{_}}}`, map[string]any{"id": id}), 200,
+	s.expect(s.post(secret, "", `mutation($id: ID){apiKeyRevoke(id:$id){...on Ok{_}}}`, map[string]any{"id": id}), 200,
 		`{"data":{"apiKeyRevoke":{"_":null}}}`)
 }
 
 func TestInvalidGraphQLIsRefused(t *testing.T) {
 	s := start(t)
 	_, secret := s.MintKey(bob, "k", 90)
-	s.expect(s.ask(secret, "", `{me{nothing}}`, nil), 200,
+	s.expect(s.post(secret, "", `{me{nothing}}`, nil), 200,
 		`{"errors":[{"message":"Cannot query field \"nothing\" on type \"Me\".","locations":[{"line":1,"column":5}]}]}`)
 	for _, body := range []string{"", "no JSON", `{"query":5}`} {
 		s.expect(s.send("POST", "/graphql", body), 400,
 			`{"errors":[{"message":"The request body is not a GraphQL request in JSON."}]}`)
 	}
-	if got := s.ask(secret, "", `mutation{apiKeyCreate(input:{name:"x",expiresInDays:"90"}){__typename}}`,
+	if got := s.post(secret, "", `mutation{apiKeyCreate(input:{name:"x",expiresInDays:"90"}){__typename}}`,
 		nil); len(s.Keys()) != 1 {
 		t.Errorf("a lifetime that is not a number created a key: %s", got.body)
 	}

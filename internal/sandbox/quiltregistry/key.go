@@ -16,8 +16,7 @@ const (
 	StatusExpired = "EXPIRED"
 )
 
-// An APIKey is everything that the registry knows about a key. Tests compare it with what they
-// expect.
+// An APIKey has all data of a key, for tests.
 type APIKey struct {
 	ID          string
 	Name        string

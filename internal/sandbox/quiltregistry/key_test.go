@@ -46,7 +46,7 @@ func TestCreatedKeyHasTheRequestedLifetime(t *testing.T) {
 			t.Errorf("createdAt is %v before the time of the clock", off)
 		}
 	}
-	s.ask(token, "", `mutation{apiKeyCreate(input:{name:"default"}){__typename}}`, nil)
+	s.post(token, "", `mutation{apiKeyCreate(input:{name:"default"}){__typename}}`, nil)
 	listed := s.list(token, map[string]any{"name": "default"})
 	if len(listed) != 1 || listed[0].ExpiresAt.Sub(listed[0].CreatedAt) != 90*24*time.Hour {
 		t.Errorf("got %+v, want a key with the default lifetime of 90 days", listed)
@@ -221,10 +221,10 @@ func TestOnlyAnAdministratorListsAndRevokesKeysOfOtherUsers(t *testing.T) {
 		t.Errorf("got the key %+v, want a key of %s", got, bob)
 	}
 	const forbidden = `{"errors":[{"message":"Forbidden."}]}`
-	s.expect(s.ask(user, "adminApiKeysList", adminList, nil), 403, forbidden)
-	s.expect(s.ask(user, "adminApiKeyRevoke", adminRevoke, map[string]any{"id": id}), 403, forbidden)
-	s.expect(s.ask("", "adminApiKeysList", adminList, nil), 401, `{"errors":[{"message":"Not logged in"}]}`)
-	revoke := func() string { return s.ask(admin, "adminApiKeyRevoke", adminRevoke, map[string]any{"id": id}).body }
+	s.expect(s.post(user, "adminApiKeysList", adminList, nil), 403, forbidden)
+	s.expect(s.post(user, "adminApiKeyRevoke", adminRevoke, map[string]any{"id": id}), 403, forbidden)
+	s.expect(s.post("", "adminApiKeysList", adminList, nil), 401, `{"errors":[{"message":"Not logged in"}]}`)
+	revoke := func() string { return s.post(admin, "adminApiKeyRevoke", adminRevoke, map[string]any{"id": id}).body }
 	if got := revoke(); got != `{"data":{"admin":{"apiKeys":{"revoke":{"__typename":"Ok"}}}}}` {
 		t.Errorf("the administrator's revocation: got %s", got)
 	}
@@ -242,7 +242,7 @@ func TestForbiddenRequestChangesNothing(t *testing.T) {
 		`mutation{apiKeyCreate(input:{name:"x"}){__typename} ...F} fragment F on Mutation{a:admin{apiKeys{revoke(id:"x"){__typename}}}}`,
 		`mutation{apiKeyCreate(input:{name:"x"}){__typename} ...on Mutation{admin{apiKeys{revoke(id:"x"){__typename}}}}}`,
 	} {
-		s.expect(s.ask(s.login("bob"), "", query, nil), 403, `{"errors":[{"message":"Forbidden."}]}`)
+		s.expect(s.post(s.login("bob"), "", query, nil), 403, `{"errors":[{"message":"Forbidden."}]}`)
 	}
 	if len(s.Keys()) != 0 {
 		t.Error("a forbidden request created a key")

@@ -85,8 +85,9 @@ func (s *sandbox) send(method, path, body string, headers ...string) reply {
 	return reply{response.StatusCode, response.Header, strings.TrimSpace(string(answer))}
 }
 
-// ask sends a GraphQL request as quilt3 does. If bearer is empty, it sends no Authorization header.
-func (s *sandbox) ask(bearer, operation, query string, variables any) reply {
+// post sends a GraphQL request as quilt3 does. If bearer is empty, it sends no Authorization
+// header.
+func (s *sandbox) post(bearer, operation, query string, variables any) reply {
 	s.Helper()
 	body, err := json.Marshal(map[string]any{"query": query, "operationName": operation, "variables": variables})
 	if err != nil {
@@ -101,7 +102,7 @@ func (s *sandbox) ask(bearer, operation, query string, variables any) reply {
 
 func (s *sandbox) me(bearer string) reply {
 	s.Helper()
-	return s.ask(bearer, "me", meQuery, nil)
+	return s.post(bearer, "me", meQuery, nil)
 }
 
 // expect checks that the status and the body are equal to those given.
@@ -159,7 +160,7 @@ type created struct {
 func (s *sandbox) create(bearer, name string, days int) created {
 	s.Helper()
 	variables := map[string]any{"input": map[string]any{"name": name, "expiresInDays": days}}
-	got := s.ask(bearer, "apiKeyCreate", createQuery, variables)
+	got := s.post(bearer, "apiKeyCreate", createQuery, variables)
 	return decode[struct{ APIKeyCreate created }](s, got).APIKeyCreate
 }
 
@@ -170,19 +171,19 @@ type revoked struct {
 
 func (s *sandbox) revoke(bearer string, id, secret any) revoked {
 	s.Helper()
-	got := s.ask(bearer, "apiKeyRevoke", revokeQuery, map[string]any{"id": id, "secret": secret})
+	got := s.post(bearer, "apiKeyRevoke", revokeQuery, map[string]any{"id": id, "secret": secret})
 	return decode[struct{ APIKeyRevoke revoked }](s, got).APIKeyRevoke
 }
 
 func (s *sandbox) list(bearer string, variables map[string]any) []wireKey {
 	s.Helper()
-	got := s.ask(bearer, "apiKeysList", listQuery, variables)
+	got := s.post(bearer, "apiKeysList", listQuery, variables)
 	return decode[struct{ Me struct{ APIKeys []wireKey } }](s, got).Me.APIKeys
 }
 
 func (s *sandbox) get(bearer, id string) *wireKey {
 	s.Helper()
-	got := s.ask(bearer, "apiKeyGet", getQuery, map[string]any{"id": id})
+	got := s.post(bearer, "apiKeyGet", getQuery, map[string]any{"id": id})
 	return decode[struct{ Me struct{ APIKey *wireKey } }](s, got).Me.APIKey
 }
 
@@ -191,7 +192,7 @@ func (s *sandbox) adminList(bearer string, variables map[string]any) []wireKey {
 	type data struct {
 		Admin struct{ APIKeys struct{ List []wireKey } }
 	}
-	return decode[data](s, s.ask(bearer, "adminApiKeysList", adminList, variables)).Admin.APIKeys.List
+	return decode[data](s, s.post(bearer, "adminApiKeysList", adminList, variables)).Admin.APIKeys.List
 }
 
 func (s *sandbox) adminGet(bearer, id string) *wireKey {
@@ -199,7 +200,7 @@ func (s *sandbox) adminGet(bearer, id string) *wireKey {
 	type data struct {
 		Admin struct{ APIKeys struct{ Get *wireKey } }
 	}
-	return decode[data](s, s.ask(bearer, "adminApiKeyGet", adminGet, map[string]any{"id": id})).Admin.APIKeys.Get
+	return decode[data](s, s.post(bearer, "adminApiKeyGet", adminGet, map[string]any{"id": id})).Admin.APIKeys.Get
 }
 
 func names(keys []wireKey) string {

@@ -9,11 +9,11 @@ func TestMeIsNullWithoutCredentials(t *testing.T) {
 	// The status of the answer is 200, so a client must check whether me is null.
 	s := start(t)
 	s.expect(s.me(""), 200, `{"data":{"me":null}}`)
-	s.expect(s.ask("", "apiKeysList", listQuery, nil), 200, `{"data":{"me":null}}`)
+	s.expect(s.post("", "apiKeysList", listQuery, nil), 200, `{"data":{"me":null}}`)
 	notLoggedIn := `{"errors":[{"message":"Not logged in"}]}`
 	input := map[string]any{"input": map[string]any{"name": "k", "expiresInDays": 1}}
-	s.expect(s.ask("", "apiKeyCreate", createQuery, input), 401, notLoggedIn)
-	s.expect(s.ask("", "apiKeyRevoke", revokeQuery, map[string]any{"id": "x"}), 401, notLoggedIn)
+	s.expect(s.post("", "apiKeyCreate", createQuery, input), 401, notLoggedIn)
+	s.expect(s.post("", "apiKeyRevoke", revokeQuery, map[string]any{"id": "x"}), 401, notLoggedIn)
 	s.expect(s.send("GET", "/api/auth/get_credentials", ""), 401, `{"message":"Not logged in"}`)
 }
 

@@ -18,7 +18,7 @@ func TestNullMe(t *testing.T) {
 	s.Expire(id)
 	s.expect(s.me(secret), 200, `{"data":{"me":null}}`)
 	s.expect(s.me("qk_unknown"), 200, `{"data":{"me":null}}`)
-	s.expect(s.ask(secret, "apiKeysList", listQuery, nil), 200, `{"data":{"me":null}}`)
+	s.expect(s.post(secret, "apiKeysList", listQuery, nil), 200, `{"data":{"me":null}}`)
 }
 
 func TestKeysMayNotManage(t *testing.T) {
@@ -43,11 +43,11 @@ func TestKeysMayNotManage(t *testing.T) {
 		s := start(t)
 		id, secret := s.MintKey(bob, "used", 90)
 		s.SetSwitches(func(w *quiltregistry.Switches) { w.KeysMayNotManage = form })
-		s.expect(s.ask(secret, "apiKeyCreate", createQuery, create), want.status, want.create)
-		s.expect(s.ask(secret, "apiKeysList", listQuery, map[string]any{"name": "none"}), want.status, want.list)
+		s.expect(s.post(secret, "apiKeyCreate", createQuery, create), want.status, want.create)
+		s.expect(s.post(secret, "apiKeysList", listQuery, map[string]any{"name": "none"}), want.status, want.list)
 		for operation, got := range map[string]reply{
-			"apiKeyRevoke": s.ask(secret, "apiKeyRevoke", revokeQuery, map[string]any{"id": id}),
-			"apiKeyGet":    s.ask(secret, "apiKeyGet", getQuery, map[string]any{"id": id}),
+			"apiKeyRevoke": s.post(secret, "apiKeyRevoke", revokeQuery, map[string]any{"id": id}),
+			"apiKeyGet":    s.post(secret, "apiKeyGet", getQuery, map[string]any{"id": id}),
 		} {
 			passes := form == quiltregistry.RefuseInvalidInput && operation == "apiKeyGet"
 			if got.status != want.status || strings.Contains(got.body, message) == passes {
