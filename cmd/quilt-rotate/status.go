@@ -28,6 +28,8 @@ func (statusCommand) Help() string {
 A secret is managed if one of our rotate functions rotates it, or if it has a tag or a label of quilt-rotate. Managed
 secrets that are marked for deletion are listed too.
 
+For one secret, the command also shows its last five rotations. It reads them from the same sources as report.
+
   quilt-rotate status
   quilt-rotate status prod/pipeline
 
@@ -35,7 +37,7 @@ With --json: an array with one object for each secret, in the order of the argum
 registry, rotation {on, function, last, next, overdue, underWay, underWaySince, lastOnNeed, onNeedOff}, pausedUntil,
 pauseReason, allSweepsPaused, replicas, versions [{versionId, stages, value, supersededSince, sameKeyAs, keyId, keyName,
 fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}], sweep {outcome, actions, notes, wouldFail {errorType,
-error}, health, registry}, problems [{severe, text, hint}], error, hint. Unknown values are left out.
+error}, health, registry}, history {rotations, unseen}, problems [{severe, text, hint}], error, hint. Unknown values are left out.
 
 Exit status 1: a secret could not be read, or only a part of it. A problem of a secret does not change the exit status.`
 }
@@ -47,6 +49,9 @@ func (o *statusCommand) Run(ctx context.Context, c *terminal.Console) error {
 	}
 	progress := c.Progress(o.JSON)
 	scope, list, err := o.look(ctx, aws, reading(progress))
+	if err == nil && len(o.Secrets) == 1 {
+		err = list[0].AddHistory(ctx, aws, progress.Doing)
+	}
 	progress.Close()
 	if err != nil {
 		return err

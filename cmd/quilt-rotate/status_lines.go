@@ -60,7 +60,14 @@ func statusLines(s status.Status, watched bool, width int) []string {
 			lines = append(lines, terminal.Line(terminal.Done, "the next sweep has nothing to do", ""))
 		}
 	}
-	return append(lines, problemLines(s, watched, width)...)
+	lines = append(lines, problemLines(s, watched, width)...)
+	if s.History != nil {
+		if !watched {
+			width = 0
+		}
+		lines = append(lines, s.History.Lines(width)...)
+	}
+	return lines
 }
 
 func title(s status.Status) string {

@@ -126,7 +126,7 @@ func (p page) secret(s Secret) {
 				r.Replaced.name(), r.Replaced.age(), r.Replaced.end(), r.Replaced.refused(), r.sources()})
 		}
 		p.table([]string{"date", "what", "new key", "created by", "replaced key", "its age", "revoked", "refused",
-			"rests on"}, rows, func(i int) string {
+			"sources"}, rows, func(i int) string {
 			if q := s.Rotations[i].Replaced; q != nil && q.End.State == NotSeen {
 				return "unseen"
 			}
@@ -160,7 +160,7 @@ func (p page) deviations(s Secret) {
 		return
 	}
 	p.element("h3", "", "Gaps and exceptions")
-	p.table([]string{"from", "to", "kind", "what", "reason", "rests on"}, rows, func(i int) string {
+	p.table([]string{"from", "to", "kind", "what", "reason", "sources"}, rows, func(i int) string {
 		if i < len(s.Gaps) {
 			return "gap"
 		}

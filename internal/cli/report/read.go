@@ -28,6 +28,9 @@ type Options struct {
 	Since   time.Duration
 	MaxGap  time.Duration // see [Window]
 
+	// LogPatience is how long the logs are read at most. Default: until ctx ends.
+	LogPatience time.Duration
+
 	// Trail asks the audit trail for the changes of keys in the last days; nil: it is not
 	// configured.
 	Trail    func(ctx context.Context, days int) (*trail.Answer, error)
@@ -172,6 +175,11 @@ func (r *reader) readLogs(ctx context.Context) {
 	for arn := range r.functions {
 		r.functions[arn] = r.find(ctx, arn, only)
 	}
+	if r.LogPatience > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, r.LogPatience)
+		defer cancel()
+	}
 	var all errgroup.Group
 	all.SetLimit(logsAtOnce)
 	for _, name := range slices.Sorted(maps.Keys(r.groups)) {
@@ -191,7 +199,7 @@ func (r *reader) find(ctx context.Context, arn, only string) *functions {
 		f.note("rotations", "the rotate function "+nameOf(arn), err)
 		return f
 	}
-	// a gap at the begin, and the age of the first key, count from the rotation before: no key
+	// a gap at the beginning, and the age of the first key, count from the rotation before: no key
 	// lives longer than a year, and this log has a few lines for each rotation
 	f.rotate = r.group(ctx, f, rotate, narrowed(rotatePattern, only), r.Report.Since.Add(-366*day))
 	name := rotate.Tags[settings.TagRevokeFunction]
@@ -305,8 +313,6 @@ func (r *reader) readLog(ctx context.Context, name string) {
 // readTrail asks the audit trail, once for all secrets.
 func (r *reader) readTrail(ctx context.Context) {
 	if r.Trail == nil {
-		r.unseen("the registry's audit trail was not asked (give --database): who created and revoked keys outside " +
-			"the functions is not seen")
 		return
 	}
 	days := int((r.Options.Since + day - 1) / day)

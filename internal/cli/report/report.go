@@ -143,7 +143,7 @@ type Gap struct {
 	To      *time.Time `json:"to,omitempty"` // nil: it goes on
 	Length  Span       `json:"seconds"`
 	AtLeast bool       `json:"atLeast,omitempty"` // it may have begun earlier
-	Covered bool       `json:"covered"`           // the log goes back to its begin: a rotation in it would be seen
+	Covered bool       `json:"covered"`           // the log goes back to its beginning and would show a rotation
 	Sources []Source   `json:"sources"`
 }
 

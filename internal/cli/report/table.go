@@ -97,7 +97,7 @@ func (s Secret) lines(width int) []string {
 // History is a table of rotations, for a terminal of that width, or for a pipe if it is 0.
 func History(list []Rotation, width int) []string {
 	t := terminal.Table{
-		Headers: []string{"date", "what", "replaced key", "its age", "revoked", "refused", "rests on"},
+		Headers: []string{"date", "what", "replaced key", "its age", "revoked", "refused", "sources"},
 		Paint: func(row, _ int) lipgloss.Style {
 			switch p := list[row].Replaced; {
 			case p != nil && p.End.State == NotSeen:

@@ -179,7 +179,7 @@ func (g Gap) what() string {
 		text += ", until now"
 	}
 	if !g.Covered {
-		text += "; the log does not go back to its begin, so a rotation in it may not be seen"
+		text += "; the log does not go back to the beginning of the gap, so a rotation may be missing here"
 	}
 	return text
 }
