@@ -40,7 +40,7 @@ type Status struct {
 	Replicas    []Replica  `json:"replicas,omitempty"`
 	// versions with labels: current, pending, previous, then superseded ones, the last one first
 	Versions []revocation.VersionInfo `json:"versions,omitempty"`
-	Sweep    *Sweep                   `json:"sweep,omitempty"` // what the next sweep will do; nil: not known
+	Sweep    *Sweep                   `json:"sweep,omitempty"`   // what the next sweep will do; nil: not known
 	History  *History                 `json:"history,omitempty"` // nil: was not asked for
 	Problems []Problem                `json:"problems,omitempty"`
 	Error    string                   `json:"error,omitempty"` // why the secret, or a part of it, could not be read
