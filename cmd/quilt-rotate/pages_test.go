@@ -227,8 +227,8 @@ var madeElsewhere = map[string]string{
 	"RotationOff":         "TestRotationSwitchedOff",
 	"PendingHoldsCurrent": "TestAPendingValueThatHoldsTheCurrentKey",
 	"Edited":              "TestEditDuringRotationIsKept",
-	"OutOfTime":           "TestErrorsGetTheNamesThatOperatorsKnow",
-	"Unexpected":          "TestErrorsGetTheNamesThatOperatorsKnow",
+	"OutOfTime":           "TestErrorTypes",
+	"Unexpected":          "TestErrorTypes",
 }
 
 func TestScriptsOfErrorsCauseThem(t *testing.T) {

@@ -233,8 +233,8 @@ func TestAKeyIsFoundInEveryMixOfEncodings(t *testing.T) {
 }
 
 func FuzzFind(f *testing.F) {
-	// Protects against values that people make: no panic, no place that shows a part of a key, and
-	// every literal text is found.
+	// Values are written by people. Find must not panic, must report no place that shows a part of
+	// a key, and must find every literal text.
 	for _, text := range []string{oldKey, `{"a":"\u0071k_` + oldKey[3:] + `"}`, `{"` + oldKey + `":["\ud83d"]}`, `\u00`,
 		`%7`, `{"a":"` + oldKey + `x"}`, `\ud83d\u0041`, "{\"\\\\u0071" + oldKey[1:] + "\":{\"a\":\"%71" + oldKey[1:] +
 			"\"}}"} {

@@ -14,8 +14,8 @@ import (
 )
 
 func FuzzParseValue(f *testing.F) {
-	// Protects against values that people make: no panic, no error that shows a part of a key, no
-	// replacement that cannot be read.
+	// Values are written by people. ParseValue must not panic, no error may show a part of a key,
+	// and every replaced value must be readable.
 	for _, text := range []string{
 		oldKey, " " + oldKey + "\n", `{}`, ``, `{"QUILT_API_KEY":""}`, `{"QUILT_API_KEY":"` + oldKey +
 			`","a":[1e400,{"b":null}],"a":"é\ud83d"}`,

@@ -13,9 +13,9 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-func TestErrorsGetTheNamesThatOperatorsKnow(t *testing.T) {
-	// Protects alarms and the runbook: whatever goes wrong underneath has one of their names, also
-	// where it is wrapped, and its own words stay.
+func TestErrorTypes(t *testing.T) {
+	// Alarms and runbook pages have the names of errors. A wrapped error keeps its name and its
+	// text.
 	for want, err := range map[string]error{
 		"BadTags":              &settings.Invalid{},
 		"RegistryUnavailable":  &quilt.UnavailableError{},

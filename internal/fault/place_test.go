@@ -17,9 +17,9 @@ import (
 )
 
 func TestBothFunctionsRefuseASecretThatIsServedElsewhere(t *testing.T) {
-	// Protects keys from being created, revoked, or sent to a registry, in the wrong place: a
-	// replica region, or the stack of another registry. Every step and every sweep refuses before
-	// it asks the registry anything, and changes nothing.
+	// In a replica region, or in the stack of another registry, no key may be created, revoked or
+	// sent to a registry. Every step and every sweep refuses before it sends a request to the
+	// registry, and changes nothing.
 	for _, c := range []struct {
 		name    string
 		prepare func(*sandboxtest.Secret)
@@ -68,8 +68,7 @@ func TestBothFunctionsRefuseASecretThatIsServedElsewhere(t *testing.T) {
 }
 
 func TestBothFunctionsServeTheirOwnRegistryAndPrimary(t *testing.T) {
-	// Protects rotations from a tag that is only spelt in another way, and from a primary that has
-	// replicas.
+	// The URL in the tag may be written in another way, and a primary secret may have replicas.
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline", settings.TagRegistry, " HTTP"+r.RegistryURL[len("http"):]+"/ ")
 	_, err := r.Hands.ReplicateSecretToRegions(t.Context(), &secretsmanager.ReplicateSecretToRegionsInput{

@@ -94,7 +94,7 @@ func notSearchHour(r *sandboxtest.Rig, s *sandboxtest.Secret) {
 }
 
 func TestRunSweepsAllManagedSecretsPageByPage(t *testing.T) {
-	// Protects every managed secret from being left out, and every other one from being read.
+	// Every managed secret is swept, and no other secret is read.
 	r := sandboxtest.New(t)
 	for i := range 5 {
 		r.Secret(fmt.Sprint("quilt/", i))
@@ -119,8 +119,8 @@ func TestRunSweepsAllManagedSecretsPageByPage(t *testing.T) {
 }
 
 func TestASecretWithAnotherRegistrysTagIsReported(t *testing.T) {
-	// Protects secrets whose tag has a mistake, or whose registry was renamed, from being left out
-	// of all runs without a message. The value is not read.
+	// If a tag has a mistake, or if the registry was renamed, the secret is reported and not
+	// silently left out. Its value is not read.
 	for tag, errorType := range map[string]string{"https://other.example.com": "WrongRegistry", "registry": "BadTags"} {
 		r := sandboxtest.New(t)
 		s := r.Secret("quilt/x", settings.TagRegistry, tag)
@@ -142,7 +142,7 @@ func TestASecretWithAnotherRegistrysTagIsReported(t *testing.T) {
 }
 
 func TestInvalidStepsAreRefused(t *testing.T) {
-	// Protects a run from a state machine of another release: nothing is swept by a guess.
+	// The state machine may be of another release. Nothing is swept if the input is not understood.
 	r := sandboxtest.New(t)
 	function := sandboxtest.FunctionARN(sandbox.RotateFunction)
 	for _, event := range []string{
@@ -159,10 +159,9 @@ func TestInvalidStepsAreRefused(t *testing.T) {
 }
 
 func TestARevokedCurrentKeyIsReplaced(t *testing.T) {
-	// Protects consumers: a key that somebody revoked is replaced by the next run, with the
-	// previous key or the issuing credential, and the revoked one is not taken for a key that a
-	// person must look at. There is one message, and the secret's own team has an event before the
-	// rotation, too.
+	// The next run replaces a revoked key, with the previous key or the issuing credential. It does
+	// not report the revoked key as one that needs attention. It sends one message, and one event
+	// to the secret's own team before the rotation.
 	for _, with := range []string{"the previous key", "the issuing credential"} {
 		t.Run(with, func(t *testing.T) {
 			r := sandboxtest.New(t)
@@ -198,8 +197,7 @@ func TestARevokedCurrentKeyIsReplaced(t *testing.T) {
 }
 
 func TestNoRotationOnNeed(t *testing.T) {
-	// Protects keys from a rotation that nobody wants, or that could not help. A person gets a
-	// message in each case.
+	// In these cases a rotation is not wanted or would not help. A person gets a message.
 	stuck := func(filled bool) func(*sandboxtest.Rig, *sandboxtest.Secret) {
 		return func(r *sandboxtest.Rig, s *sandboxtest.Secret) {
 			event := s.Begin(sandboxtest.Token(7))
@@ -290,8 +288,8 @@ func TestNoRotationOnNeed(t *testing.T) {
 }
 
 func TestAnEmptyPendingVersionIsRemovedAfterAnHour(t *testing.T) {
-	// Protects consumers of a refused key from a rotation that was cut off before it stored
-	// anything.
+	// A rotation that was interrupted before it stored a key must not block the replacement of a
+	// refused key.
 	r := sandboxtest.New(t)
 	s := needs(r, "quilt/x")
 	r.Run()
@@ -306,8 +304,7 @@ func TestAnEmptyPendingVersionIsRemovedAfterAnHour(t *testing.T) {
 }
 
 func TestAKeyThatExpiresIsReplaced(t *testing.T) {
-	// Protects consumers of a key whose scheduled rotation does not come in time, and nobody else:
-	// a rotation on need is not a second schedule.
+	// A key is replaced on need only if its scheduled rotation does not come in time.
 	const day = 24 * time.Hour
 	for name, c := range map[string]struct {
 		life     int // of the key, in days
@@ -350,8 +347,8 @@ func TestAKeyThatExpiresIsReplaced(t *testing.T) {
 	}
 }
 
-func TestHealingIsReportedOnce(t *testing.T) {
-	// Protects consumers from a second restart when somebody revokes the replaced key by hand.
+func TestReplacementOfARefusedKeyIsReportedOnce(t *testing.T) {
+	// If somebody revokes the replaced key by hand, consumers must not be restarted a second time.
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/x")
 	r.Clock.Advance(85 * 24 * time.Hour)
@@ -364,8 +361,7 @@ func TestHealingIsReportedOnce(t *testing.T) {
 }
 
 func TestAKeyThatExpiresAndMayNotBeReplacedIsReported(t *testing.T) {
-	// Protects consumers of a key that nobody rotates any more: a person gets a message in every
-	// sweep.
+	// If nothing rotates a key, a person gets a message in every sweep.
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/x", settings.TagOnNeed, "off")
 	s.MustRotate()
@@ -376,9 +372,8 @@ func TestAKeyThatExpiresAndMayNotBeReplacedIsReported(t *testing.T) {
 	expect(t, r.Run(), s, fleet.Done, "[attention] to a person")
 }
 
-func TestTwinsOfARunRotateOnce(t *testing.T) {
-	// Protects a secret from two keys: delivery is at least once, and both runs ask with the same
-	// token.
+func TestConcurrentRunsRotateOnce(t *testing.T) {
+	// Events may be delivered twice. Both runs use the same token, so one key is created.
 	r := sandboxtest.New(t)
 	s := needs(r, "quilt/x")
 	r.Run()
@@ -411,9 +406,9 @@ func TestTwinsOfARunRotateOnce(t *testing.T) {
 	works(t, s)
 }
 
-func TestTheLastStepLooksAgain(t *testing.T) {
-	// Protects a secret that has changed since its sweep, an hour ago perhaps: what may not be
-	// rotated any more is left alone.
+func TestLastStepReadsTheSecretAgain(t *testing.T) {
+	// A secret may have changed in the hour since its sweep. It is not rotated if this is no longer
+	// allowed.
 	for name, change := range map[string]func(*sandboxtest.Secret, sandboxtest.Event){
 		"the pending version has a value": func(s *sandboxtest.Secret, e sandboxtest.Event) {
 			if err := s.Step(e, "createSecret"); err != nil {
@@ -485,8 +480,8 @@ type nobody struct{}
 func (nobody) Invoke(context.Context, []byte) ([]byte, error) { return nil, nil }
 
 func TestManyRefusedKeysAreNotReplaced(t *testing.T) {
-	// Protects keys from a registry that has lost them, after a restore for example: none is
-	// replaced, and one message says so.
+	// A registry may have lost its keys, for example after a restore. No key is replaced, and one
+	// message reports it.
 	r := sandboxtest.New(t)
 	var all []*sandboxtest.Secret
 	for i := range 7 {
@@ -511,7 +506,7 @@ func TestManyRefusedKeysAreNotReplaced(t *testing.T) {
 }
 
 func TestTheBrakeStopsARunInWhichManyFail(t *testing.T) {
-	// Protects the secrets of later pages from a release that fails everywhere.
+	// A release that fails everywhere must not touch the secrets of later pages.
 	r := sandboxtest.New(t)
 	for i := range 12 {
 		r.Secret(fmt.Sprint("quilt/", i), settings.TagGrace, "soon")
@@ -525,8 +520,8 @@ func TestTheBrakeStopsARunInWhichManyFail(t *testing.T) {
 }
 
 func TestEventsOfALife(t *testing.T) {
-	// Protects whoever is notified: a rotation, a held key, a revocation and an orphan each have
-	// their event, and what can wait until the morning is a message once a day.
+	// A rotation, a held key, a revocation and an orphan each have an event. Messages that can wait
+	// are sent once a day.
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/x")
 	s.MustRotate()
@@ -553,8 +548,7 @@ func TestEventsOfALife(t *testing.T) {
 }
 
 func TestWhatCanWaitIsReportedOnceADay(t *testing.T) {
-	// Protects people from silence about a secret whose keys are no longer managed, and from 24
-	// messages a day.
+	// A secret whose keys are no longer managed is reported, but not 24 times a day.
 	for name, c := range map[string]struct {
 		prepare func(*sandboxtest.Rig, *sandboxtest.Secret)
 		page    string
@@ -627,7 +621,7 @@ func use(t *testing.T, r *sandboxtest.Rig, key string) {
 }
 
 func TestCheckEventFindsWhatTheSchemaForbids(t *testing.T) {
-	// Protects the schema's check from finding nothing.
+	// The check of the schema must find errors.
 	good := notice.New(notice.Detail{Registry: "https://r", Findings: []notice.Finding{notice.Held}, Message: "m",
 		Secret: &notice.Secret{ARN: "a", Name: "n"}})
 	if err := sandboxtest.CheckEvent(*good); err != nil {

@@ -49,8 +49,7 @@ func (e *endless) Describe(_ context.Context, secretID string) (vault.Secret, er
 }
 
 func TestAnswersFitIntoTheStateMachine(t *testing.T) {
-	// Protects a run from a page that is too large to carry, whatever names and tags people choose:
-	// a state has 256 KiB.
+	// A state can carry 256 KiB. A page must fit, whatever the names and tags are.
 	account := &endless{}
 	r := &Runner{Vault: account, Settings: settings.Revoke{Common: settings.Common{RegistryURL: "https://r"}},
 		Log: slog.New(slog.DiscardHandler)}
@@ -89,8 +88,8 @@ func TestAnswersFitIntoTheStateMachine(t *testing.T) {
 }
 
 func TestASecretWhoseSweepDidNotAnswerIsLogged(t *testing.T) {
-	// Protects whoever looks for the secret: a function that crashed or timed out logs no error and
-	// puts no event.
+	// A function that crashed or timed out logs no error and sends no event, so the log line must
+	// have the secret's name.
 	var log strings.Builder
 	r := &Runner{Vault: &endless{}, Log: slog.New(slog.NewTextHandler(&log, nil))}
 	var step Step
@@ -107,9 +106,8 @@ func TestASecretWhoseSweepDidNotAnswerIsLogged(t *testing.T) {
 }
 
 func TestStepsFitIntoTheStateMachine(t *testing.T) {
-	// Protects a run in which many keys expire from ending without its message: what the state
-	// machine carries into a step fits, too, whatever names people choose. Each secret needs a
-	// rotation, has an event and a version that is stuck.
+	// If many keys expire in one run, the input of each step must still fit into a state, whatever
+	// the names are. Here each secret needs a rotation, has an event and has a stuck version.
 	const most = 256 << 10
 	for _, length := range []int{3, 10, 20, 60, 140, 300, 512} {
 		account := &endless{name: length}

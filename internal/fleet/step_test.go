@@ -28,8 +28,8 @@ func outcomes(swept, failed, needy int) (all []Outcome) {
 }
 
 func TestJudgeStopsAndRotates(t *testing.T) {
-	// Protects every secret from one bad release, and from a registry that refuses many keys: the
-	// brake stops the run, and no key is replaced.
+	// If many sweeps fail, or if the registry refuses many keys, the brake stops the run, and no
+	// key is replaced.
 	for _, c := range []struct {
 		name    string
 		state   State
@@ -73,8 +73,8 @@ func TestTheNextExecutionCountsItsOwnPages(t *testing.T) {
 }
 
 func TestSweepsOnlyManagedSecrets(t *testing.T) {
-	// Protects other teams' secrets, whose values are not read, and secrets with rotation off,
-	// whose keys are not forgotten.
+	// The values of other teams' secrets are not read. Managed secrets are swept also if their
+	// rotation is off.
 	const function, registry = "arn:aws:lambda:us-east-1:123456789012:function:rotate", "https://registry.example.com"
 	arn := "arn:aws:secretsmanager:us-east-1:123456789012:secret:x-AbCdEf"
 	for name, c := range map[string]struct {
@@ -122,9 +122,9 @@ func TestSweepsOnlyManagedSecrets(t *testing.T) {
 	}
 }
 
-func TestTokenIsOneForTheHour(t *testing.T) {
-	// Protects a secret from two rotations by twins of a run, and RotateSecret from a token that it
-	// refuses.
+func TestTokenIsTheSameForAnHour(t *testing.T) {
+	// Concurrent runs must use the same token, so that they start one rotation. RotateSecret must
+	// accept the token.
 	at := time.Date(2026, 11, 27, 18, 0, 0, 0, time.UTC)
 	need := func(arn string, reason revocation.NeedReason) revocation.Need {
 		return revocation.Need{SecretID: arn, Reason: reason}

@@ -23,10 +23,10 @@ func (r *registry) LoginPassword(context.Context, string, quilt.Password) (*quil
 	return &quilt.Session{}, nil
 }
 
-func TestACredentialChoosesWhomItServes(t *testing.T) {
-	// Protects a credential from the owners of other secrets, who set their tags themselves: only a
-	// secret whose whole name is in the credential's own list is served. Any other is refused
-	// before the credential is sent anywhere.
+func TestCredentialListsTheSecretsThatItServes(t *testing.T) {
+	// Owners of other secrets can set their tags themselves. Only a secret whose full name is in
+	// the credential's own list is served. All others are refused before the credential is sent
+	// anywhere.
 	for _, c := range []struct {
 		list, secret string
 		want         string // "listed", "unlisted", or the type of the error
@@ -103,8 +103,7 @@ func TestACredentialChoosesWhomItServes(t *testing.T) {
 }
 
 func TestInvisibleCharactersAreNamed(t *testing.T) {
-	// Protects whoever stored the credential: a character that nobody can see is named, and nothing
-	// is sent with it.
+	// An invisible character in a stored credential is named, and the credential is not sent.
 	const good = `{"username":"ada","password":"very secret"}`
 	for value, says := range map[string]string{
 		"\ufeff" + good: "U+FEFF BYTE ORDER MARK after 0 bytes",
@@ -128,8 +127,8 @@ func TestInvisibleCharactersAreNamed(t *testing.T) {
 	}
 }
 
-func TestTheRefusalNamesTheSecretAndTheRemedy(t *testing.T) {
-	// Protects whoever reads it: the secret that is refused, and the list that must name it.
+func TestRefusalNamesTheSecretAndTheList(t *testing.T) {
+	// The error has the name of the refused secret and says which list must contain it.
 	_, err := issuer.LogIn(t.Context(), &registry{}, "quilt/issuer",
 		redact.New(`{"username":"ada","password":"x","serves":[]}`), vault.Secret{Name: "prod/pipeline"})
 	refused, ok := errors.AsType[*fault.IssuerNotAllowed](err)

@@ -16,8 +16,8 @@ var (
 )
 
 func TestWhileRepeatsErrorsThatPass(t *testing.T) {
-	// Protects every caller: only the errors that pass are repeated, within the limits of the waits
-	// and of the context, and the last result counts.
+	// Only errors that pass are repeated, within the limits of the waits and of the context. The
+	// last result is returned.
 	waits := retry.Waits{First: 100 * time.Millisecond, Longest: time.Second, AtMost: 10 * time.Second}
 	for name, c := range map[string]struct {
 		waits   retry.Waits
@@ -76,8 +76,7 @@ func (busy) Error() string               { return "busy" }
 func (b busy) AsksToWait() time.Duration { return time.Duration(b) }
 
 func TestWhileWaitsAsLongAsTheErrorAsks(t *testing.T) {
-	// Protects a service that says when it can answer again, and the caller's limit if that is too
-	// late.
+	// A service may say when it can answer again. The caller's limit still applies.
 	for asked, calls := range map[time.Duration]int{3 * time.Second: 2, 20 * time.Second: 1} {
 		synctest.Test(t, func(t *testing.T) {
 			from, n := time.Now(), 0

@@ -65,10 +65,10 @@ func TestAnOrphanInAnotherFieldIsProtected(t *testing.T) {
 	valid(t, s, parsed(other))
 }
 
-// TestOneBadVersionStopsNothing protects a secret's other keys from an older version whose KMS key
+// TestUnreadableVersionDoesNotStopTheSweep protects a secret's other keys from an older version whose KMS key
 // is disabled: it is reported by its id, with the error's code, and raises the alarm. The same
 // error of AWSCURRENT, and any other error, stops the sweep.
-func TestOneBadVersionStopsNothing(t *testing.T) {
+func TestUnreadableVersionDoesNotStopTheSweep(t *testing.T) {
 	for _, code := range []string{"AccessDeniedException", "DecryptionFailure", "InvalidRequestException",
 		"InvalidParameterException"} {
 		t.Run(code, func(t *testing.T) {
@@ -183,10 +183,10 @@ func TestFingerprintsOfAnUnknownForm(t *testing.T) {
 	}
 }
 
-// TestADeactivatedOwner protects the ledger from a former owner who is deactivated for a while: its
+// TestDeactivatedOwner protects the ledger from a former owner who is deactivated for a while: its
 // key is refused, and the current user's session does not know it, but it is valid again later. It
 // is reported, and keeps its label, until it has expired.
-func TestADeactivatedOwner(t *testing.T) {
+func TestDeactivatedOwner(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, first, second := due(t, r)
 	_, handed := r.Registry.MintKey(sandbox.AdminEmail, apikey.Name(s.Name, r.Clock.Now(), s.ARN), 90)
@@ -226,9 +226,9 @@ func TestAnAdministratorsSessionProvesAbsence(t *testing.T) {
 	sweptAll(t, s, "unlabel gone done")
 }
 
-// TestARefusalThatIsEverybodysIsNotBelieved protects the ledger from a registry that refuses
+// TestRefusalOfEveryKeyIsNoEvidence protects the ledger from a registry that refuses
 // everybody for a moment, after the login gate.
-func TestARefusalThatIsEverybodysIsNotBelieved(t *testing.T) {
+func TestRefusalOfEveryKeyIsNoEvidence(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := due(t, r)
 	omit(r, old)
@@ -254,9 +254,9 @@ func TestAnExpiredKeyThatTheRegistryDoesNotRevoke(t *testing.T) {
 	swept(t, s) // nor is it taken for an orphan
 }
 
-// TestTwinsThatMoveAKeyLabel protects the slower of two sweeps from calling a failure what the
+// TestConcurrentSweepsMoveAKeyLabel protects the slower of two sweeps from calling a failure what the
 // faster one did.
-func TestTwinsThatMoveAKeyLabel(t *testing.T) {
+func TestConcurrentSweepsMoveAKeyLabel(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
 	s.MustRotate()

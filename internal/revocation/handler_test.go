@@ -108,7 +108,7 @@ func TestForceIsRefusedByName(t *testing.T) {
 func FuzzParseEvent(f *testing.F) {
 	f.Add([]byte(`{"secretId":"a","dryRun":true}`))
 	f.Fuzz(func(t *testing.T, event []byte) {
-		// Protects from a dry run that nobody asked for.
+		// A field with another spelling must not start a dry run.
 		if request, err := ParseEvent(event); err == nil && request.DryRun && !strings.Contains(string(event), "true") {
 			t.Errorf("%q is taken for a dry run", event)
 		}
@@ -301,8 +301,8 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 var _ Vault = (*vault.Vault)(nil)
 
 func TestTheLogLineOfAPausedSweepSaysUntilWhenAndWhy(t *testing.T) {
-	// Protects evidence for auditors: a pause is an exception to the rule that old keys are
-	// revoked, and its tag is removed when the pause ends. The log keeps the reason.
+	// A pause is an exception for auditors. Its tag is removed when the pause ends, so the log must
+	// have the reason.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")

@@ -12,10 +12,10 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-func TestASweepDoesNotUseTheCredentialOfOthers(t *testing.T) {
-	// Protects an issuing credential from a secret whose tag names it and which it does not list:
-	// it is not used, and nothing is revoked. One without a list serves, because the login with the
-	// current key proves the owner.
+func TestSweepUsesOnlyACredentialThatServesTheSecret(t *testing.T) {
+	// If a secret's tag names an issuing credential whose list does not have the secret, the
+	// credential is not used, and nothing is revoked. A credential without a list is used, because
+	// the login with the current key proves the owner.
 	for list, want := range map[string]string{`,"serves":["team-b/*"]`: "IssuerNotAllowed",
 		`,"serves":"quilt/*"`: "BadIssuer", `,"serves":["quilt/*"]`: "", ``: ""} {
 		t.Run(want+list, func(t *testing.T) {

@@ -561,9 +561,9 @@ func settle(r *rapid.T, t *truth, p Policy) {
 	r.Fatalf("sweeps at one moment find something to do for ever: %v\n%s", Plan(t.world(), p), t)
 }
 
-// TestPlanComesToRest protects the ledger from being written for ever: with time standing still, a
+// TestPlanEnds protects the ledger from being written for ever: with time standing still, a
 // few sweeps leave nothing to do.
-func TestPlanComesToRest(t *testing.T) {
+func TestPlanEnds(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		settle(r, drawTruth(r, manner{}), drawPolicy(r))
 	})
@@ -606,10 +606,10 @@ func (t *truth) listCounts() bool {
 	return true
 }
 
-// TestTimeAloneEndsEverySupersededKey protects the promise that no key is left behind: with honest
+// TestEverySupersededKeyIsRevokedInTime protects the promise that no key is left behind: with honest
 // services, and once its consumers are gone, every key of ours that is neither current nor pending
 // is revoked, or expires.
-func TestTimeAloneEndsEverySupersededKey(t *testing.T) {
+func TestEverySupersededKeyIsRevokedInTime(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		truth, policy := drawTruth(r, manner{honest: true}), drawPolicy(r)
 		for _, v := range truth.versions { // the rotation ends: what pended is unstuck

@@ -634,7 +634,7 @@ func TestPlan(t *testing.T) {
 // row shows, is a mistake.
 func TestEveryReasonHasARow(t *testing.T) {
 	given := map[string]bool{
-		string(WorldChanged): true, // the executor's, see TestTheWorldChangesBeforeTheRevocation
+		string(WorldChanged): true, // the executor's, see TestChangesBeforeTheRevocation
 		string(NotRevoked):   true, // likewise, see TestAnExpiredKeyThatTheRegistryDoesNotRevoke
 	}
 	for _, r := range planRows {

@@ -249,10 +249,10 @@ func sweepHere(r *sandboxtest.Rig) *Sweeper {
 	return &Sweeper{Vault: vault.New(r.Hands), Registry: registry, Settings: env, Log: slog.New(slog.DiscardHandler)}
 }
 
-// TestADryRunOfASweepThatDoesNotCome protects who asks for the state of a secret that no sweep
+// TestDryRunOfASweepThatWillNotRun protects who asks for the state of a secret that no sweep
 // touches: a pause hides neither keys nor plan, a secret that waits for its first key shows so, and
 // one that is marked for deletion has nothing to show.
-func TestADryRunOfASweepThatDoesNotCome(t *testing.T) {
+func TestDryRunOfASweepThatWillNotRun(t *testing.T) {
 	t.Run("paused", func(t *testing.T) {
 		r := sandboxtest.New(t)
 		s, old, _ := due(t, r)
@@ -324,10 +324,10 @@ func TestADryRunWithoutTheFunction(t *testing.T) {
 	}
 }
 
-// TestWhatADryRunShows protects who reads the status of a secret: each version with all that is
+// TestAnswerOfADryRun protects who reads the status of a secret: each version with all that is
 // known of its key, in the order in which a person looks for them, the keys that are this secret's,
 // and the facts about the registry.
-func TestWhatADryRunShows(t *testing.T) {
+func TestAnswerOfADryRun(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
 	first := s.CurrentKey()
@@ -505,9 +505,9 @@ func TestAResultGoesThroughJSON(t *testing.T) {
 	}
 }
 
-func TestATimeOfNothingIsTold(t *testing.T) {
-	// Protects programs that read a sweep's answer: a key that was just made has an age, of 0
-	// seconds, and only one that is not known has none.
+func TestAgeZeroIsReported(t *testing.T) {
+	// Programs read the answer of a sweep. A new key has the age 0. Only an unknown age is left
+	// out.
 	t.Parallel()
 	for name, test := range map[string]struct {
 		health Health

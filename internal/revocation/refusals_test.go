@@ -11,10 +11,10 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// TestARegistryThatRefusesEverybodyFromAnyRequestOn protects promises 1 to 3 from refusals that
+// TestRegistryThatRefusesEveryKeyFromAnyRequestOn protects promises 1 to 3 from refusals that
 // have nothing to do with a key: whenever in a sweep they begin, no label of a valid key comes off,
 // and the next sweep does what is left.
-func TestARegistryThatRefusesEverybodyFromAnyRequestOn(t *testing.T) {
+func TestRegistryThatRefusesEveryKeyFromAnyRequestOn(t *testing.T) {
 	for from := range 20 {
 		r := sandboxtest.New(t)
 		s, old, fresh := due(t, r)

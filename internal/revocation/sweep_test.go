@@ -204,9 +204,9 @@ func crash(t *testing.T, s *sandboxtest.Secret, n int) (event sandboxtest.Event)
 	return event
 }
 
-// TestAnOrphanIsRevokedAtItsAge protects the registry from keys that nobody holds, and the crashed
+// TestOrphanIsRevokedAtTheOrphanAge protects the registry from keys that nobody holds, and the crashed
 // createSecret's late put from their revocation.
-func TestAnOrphanIsRevokedAtItsAge(t *testing.T) {
+func TestOrphanIsRevokedAtTheOrphanAge(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
 	current := s.CurrentKey()
@@ -308,9 +308,9 @@ func TestAnOlderMarkDoesNotShortenGrace(t *testing.T) {
 	valid(t, s, fresh)
 }
 
-// TestWhatStopsASweep protects what a sweep must leave alone: each state ends it before it writes
+// TestConditionsThatStopASweep protects what a sweep must leave alone: each state ends it before it writes
 // or revokes anything.
-func TestWhatStopsASweep(t *testing.T) {
+func TestConditionsThatStopASweep(t *testing.T) {
 	blank := func(s *sandboxtest.Secret) { s.Put("{}") }
 	states := []struct {
 		name    string
@@ -635,10 +635,10 @@ func TestTheGateIsPassedBeforeEachAttempt(t *testing.T) {
 	})
 }
 
-// TestABusyRegistryIsAskedAFewTimes protects the time of a sweep: a revocation is tried three
+// TestBusyRegistryGetsFewRequests protects the time of a sweep: a revocation is tried three
 // times, and not again if the registry asks for a wait that is too long. The next sweep revokes the
 // key.
-func TestABusyRegistryIsAskedAFewTimes(t *testing.T) {
+func TestBusyRegistryGetsFewRequests(t *testing.T) {
 	for retryAfter, attempts := range map[string]int{"": 3, "30": 1} {
 		r := sandboxtest.New(t)
 		s, old, fresh := due(t, r)
@@ -775,9 +775,9 @@ func TestANightlyJobAtARegistryThatRecordsDays(t *testing.T) {
 	swept(t, s, "revoke grace-over done")
 }
 
-// TestARegistryWhoseClockIsOff protects keys from dates of one clock that are compared with
+// TestRegistryWithAWrongClock protects keys from dates of one clock that are compared with
 // another's.
-func TestARegistryWhoseClockIsOff(t *testing.T) {
+func TestRegistryWithAWrongClock(t *testing.T) {
 	for _, skew := range []time.Duration{-5 * time.Hour, 5 * time.Hour} {
 		t.Run(skew.String(), func(t *testing.T) {
 			r := sandboxtest.New(t)
@@ -821,9 +821,9 @@ func TestTagsOverride(t *testing.T) {
 	revoked(t, s, old)
 }
 
-// TestTheWorldChangesBeforeTheRevocation protects what happens between look and act: labels that
+// TestChangesBeforeTheRevocation protects what happens between look and act: labels that
 // move, a pending value that lands, a mark that is new.
-func TestTheWorldChangesBeforeTheRevocation(t *testing.T) {
+func TestChangesBeforeTheRevocation(t *testing.T) {
 	changes := []struct {
 		name   string
 		change func(s *sandboxtest.Secret, oldID, newID string) error

@@ -21,8 +21,8 @@ import (
 )
 
 func TestCreateSecretStoresANewKeyBesideTheOldOne(t *testing.T) {
-	// Protects the consumers' value: the pending one differs in the key alone, is labelled with its
-	// key, and AWSCURRENT is untouched.
+	// The pending value must differ in the key only, its version must have the label of its key,
+	// and AWSCURRENT must not change.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	trace := r.Trace()
@@ -48,8 +48,8 @@ func TestCreateSecretStoresANewKeyBesideTheOldOne(t *testing.T) {
 }
 
 func TestNameAndLifetimeOfNewKey(t *testing.T) {
-	// Protects people who read the registry's list: a key's name shows its purpose, its day and its
-	// secret, and its lifetime is what was set.
+	// The name of a key shows its purpose, day and secret in the registry's list. Its lifetime is
+	// the configured one.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	for _, c := range []struct {
@@ -85,8 +85,8 @@ type pendingCase struct {
 }
 
 func TestCreateSecretWithPendingValue(t *testing.T) {
-	// Protects against a second key if the first one is valid, and against a pending key that can
-	// never become current and blocks every later rotation.
+	// If the pending key is valid, no second key is created. If it can never become current, it
+	// must not block later rotations.
 	t.Parallel()
 	for _, c := range []pendingCase{
 		{"valid", func(*sandboxtest.Secret, quiltregistry.APIKey) {}, ""},
@@ -159,8 +159,8 @@ func TestCreateSecretWithPendingValue(t *testing.T) {
 }
 
 func TestEveryOccurrenceOfTheKeyIsRotated(t *testing.T) {
-	// Protects consumers of a second copy, and promise 2: after a rotation the former key is
-	// nowhere in the value, and nothing else is changed.
+	// A value may hold the key more than once. After a rotation the former key is nowhere in the
+	// value, and nothing else has changed.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -182,8 +182,8 @@ func TestEveryOccurrenceOfTheKeyIsRotated(t *testing.T) {
 }
 
 func TestANewKeyThatIsNotAsAskedForIsReported(t *testing.T) {
-	// Protects the search for orphans, and the schedule: a registry that shortens names or
-	// lifetimes is reported, and the key is used all the same.
+	// A registry may shorten names or lifetimes. The key is used, and the difference is reported,
+	// because the search for orphans and the schedule depend on both.
 	t.Parallel()
 	for name, c := range map[string]struct {
 		limit func(*quiltregistry.Switches)
@@ -210,8 +210,8 @@ func TestANewKeyThatIsNotAsAskedForIsReported(t *testing.T) {
 }
 
 func TestCreateSecretWithPendingValueWithoutKey(t *testing.T) {
-	// Protects later rotations: a value can never be changed, so one without a key must not keep
-	// AWSPENDING.
+	// The value of a version cannot change. If it has no key, the version must lose AWSPENDING, or
+	// it blocks later rotations.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	for i, in := range []secretsmanager.PutSecretValueInput{
@@ -239,7 +239,7 @@ func TestCreateSecretWithPendingValueWithoutKey(t *testing.T) {
 func ptr(s string) *string { return &s }
 
 func TestFailedSelfHealingIsNotReportedAsHealed(t *testing.T) {
-	// Protects the operator from a message that says that AWSPENDING is off when it is on.
+	// If AWSPENDING could not be removed, no message may say that it was.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -261,7 +261,7 @@ func TestFailedSelfHealingIsNotReportedAsHealed(t *testing.T) {
 }
 
 func TestPendingKeyStaysIfRegistryCannotBeAsked(t *testing.T) {
-	// Protects a good pending key from a registry that is down for a moment.
+	// A valid pending key stays if the registry is down for a moment.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -278,8 +278,8 @@ func TestPendingKeyStaysIfRegistryCannotBeAsked(t *testing.T) {
 }
 
 func TestNewKeyThatIsRefusedForAMomentIsKept(t *testing.T) {
-	// Protects a key that the registry's login does not know yet: a refusal is no evidence, the
-	// list is.
+	// The registry may refuse a new key for a moment. Only its list of keys shows that a key does
+	// not exist.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -295,9 +295,8 @@ func TestNewKeyThatIsRefusedForAMomentIsKept(t *testing.T) {
 	}
 }
 
-func TestRoomForLabels(t *testing.T) {
-	// Protects against a key that could then not be labelled: with fewer than five labels free none
-	// is made, with five it works.
+func TestTooFewFreeLabels(t *testing.T) {
+	// With fewer than five free labels no key is created, because it could not be labelled.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -325,8 +324,8 @@ func TestRoomForLabels(t *testing.T) {
 }
 
 func TestMarksOnTheCurrentVersionComeOff(t *testing.T) {
-	// Protects the grace of a version that somebody rolled back to: when it is superseded again,
-	// its grace starts anew.
+	// After a rollback the current version loses its mark. When it is superseded again, its grace
+	// period starts again.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -342,8 +341,7 @@ func TestMarksOnTheCurrentVersionComeOff(t *testing.T) {
 }
 
 func TestKeyCreatedForAnotherUserIsRevoked(t *testing.T) {
-	// Protects consumers from a key with other permissions: a key that was created for another user
-	// is revoked.
+	// A key of another user has other permissions, so it is revoked.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -361,7 +359,7 @@ func TestKeyCreatedForAnotherUserIsRevoked(t *testing.T) {
 }
 
 func TestAKeyWhoseIDFitsNoLabelIsNotStored(t *testing.T) {
-	// Protects against a stored key that no sweep can find.
+	// Sweeps find a key by its label.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -384,9 +382,8 @@ func TestAKeyWhoseIDFitsNoLabelIsNotStored(t *testing.T) {
 }
 
 func TestARegistryThatAnswersWithTheCurrentKey(t *testing.T) {
-	// Protects the current key from a cache in front of the registry: a key that is not new is
-	// neither stored nor revoked, even if the answer names another owner, or an id that fits no
-	// label.
+	// A cache in front of the registry may return a former answer. A key that is not new is neither
+	// stored nor revoked, even if the answer has another owner or an id that fits no label.
 	t.Parallel()
 	for name, edit := range map[string]func(*quiltregistry.APIKey){
 		"its own owner":      func(*quiltregistry.APIKey) {},
@@ -421,8 +418,7 @@ func TestARegistryThatAnswersWithTheCurrentKey(t *testing.T) {
 }
 
 func TestTheRevocationOfAnOwnKeyDoesNotTrustTheID(t *testing.T) {
-	// Protects the user's other keys: if the registry's answer names the id of another key, that
-	// key is not revoked.
+	// If the registry's answer has the id of another key of the user, that key is not revoked.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -446,8 +442,8 @@ func TestTheRevocationOfAnOwnKeyDoesNotTrustTheID(t *testing.T) {
 }
 
 func TestASecretThatWaitsForItsFirstKey(t *testing.T) {
-	// Protects a fresh deployment: createSecret says what to run, and leaves no AWSPENDING behind
-	// that would block the first rotation.
+	// createSecret says which command to run. It leaves no AWSPENDING that would block the first
+	// rotation.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	for i, value := range []string{"{}", " {} \n", `{"QUILT_API_KEY":" "}`, " "} {
@@ -473,7 +469,7 @@ func TestASecretThatWaitsForItsFirstKey(t *testing.T) {
 }
 
 func TestThePlainKeyAsTheWholeValue(t *testing.T) {
-	// Protects secrets that are the key alone, with the white space that editors leave.
+	// The value may be the key alone, also with white space that an editor added.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/plain")
@@ -487,7 +483,7 @@ func TestThePlainKeyAsTheWholeValue(t *testing.T) {
 }
 
 func TestTheTaggedFieldIsRotatedAndNoOther(t *testing.T) {
-	// Protects a value with several keys: only the field that the tag names changes.
+	// If a value has several keys, only the field that the tag names changes.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/two", settings.TagField, "second")
@@ -507,8 +503,8 @@ func TestTheTaggedFieldIsRotatedAndNoOther(t *testing.T) {
 }
 
 func TestFreeLabelsAreEnoughForWholeRotation(t *testing.T) {
-	// Protects a rotation that begins with the fewest free labels allowed: its own labels,
-	// AWSPREVIOUS, the mark and a pause all find room.
+	// With the minimum of free labels, a rotation can set its own labels, AWSPREVIOUS, the mark and
+	// a pause.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.BareSecret("quilt/pipeline", "{}")

@@ -76,8 +76,7 @@ func nullMe(_ *testing.T, s *sandboxtest.Secret) {
 }
 
 func TestCreator(t *testing.T) {
-	// Protects the owner of the key: the first credential that logs in creates the new key, and
-	// never for another user.
+	// The first credential that can log in creates the new key, and only for the same user.
 	t.Parallel()
 	cases := []creatorCase{
 		{"the current key", "", "", func(*testing.T, *sandboxtest.Secret) {}, "", nil},
@@ -187,8 +186,7 @@ func (c creatorCase) configure(t *testing.T, s *sandboxtest.Secret) {
 }
 
 func TestAnIssuerThatDoesNotExist(t *testing.T) {
-	// Protects the operator from a search: the error names the issuer's secret and what Secrets
-	// Manager said.
+	// The error has the name of the issuing credential's secret and the message of Secrets Manager.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline", settings.TagIssuer, "quilt/no-such-issuer")
@@ -201,7 +199,7 @@ func TestAnIssuerThatDoesNotExist(t *testing.T) {
 }
 
 func TestTheIssuerIsNotReadWhereTheCurrentKeyWorks(t *testing.T) {
-	// Protects the issuer's password: it is read and used only when it is needed.
+	// The password of the issuing credential is read only if it is needed.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline", settings.TagIssuer, keep(t, r, "quilt/issuer", passwordIssuer))

@@ -79,8 +79,8 @@ func inTime(t *testing.T, s *sandboxtest.Secret, event sandboxtest.Event, step r
 }
 
 func TestFailuresOfTheRegistry(t *testing.T) {
-	// Protects operators from a wrong error, and AWSCURRENT from a registry that fails: each step
-	// ends in time with the type that says what it is.
+	// If the registry fails, each step ends in time with the right error type, and AWSCURRENT still
+	// works.
 	t.Parallel()
 	for _, c := range registrySignals() {
 		t.Run(c.name, func(t *testing.T) {
@@ -115,8 +115,8 @@ func TestFailuresOfTheRegistry(t *testing.T) {
 }
 
 func TestFailuresOfApiKeyCreate(t *testing.T) {
-	// Protects against a second key if the first may have been created: the error shows whether it
-	// is proved that there is none.
+	// The error shows whether a key was certainly not created. If one may exist, no second key is
+	// created.
 	t.Parallel()
 	for _, c := range registrySignals() {
 		t.Run(c.name, func(t *testing.T) {
@@ -147,7 +147,7 @@ func TestFailuresOfApiKeyCreate(t *testing.T) {
 }
 
 func TestALostAnswerOfApiKeyCreateLeavesOneKeyForTheSweep(t *testing.T) {
-	// Protects against keys left behind: a key whose answer was lost bears the secret's mark, and
+	// If the answer is lost, the key stays at the registry with the secret's mark in its name, and
 	// the sweep revokes it.
 	t.Parallel()
 	r := sandboxtest.New(t)
@@ -171,9 +171,9 @@ func TestALostAnswerOfApiKeyCreateLeavesOneKeyForTheSweep(t *testing.T) {
 	keepsPromises(t, s)
 }
 
-func TestAShort429IsWaitedFor(t *testing.T) {
-	// Protects the rotation from a registry that is busy for a moment, also while the key is made:
-	// a 429 proves that none was.
+func TestRateLimitedRequestIsRepeated(t *testing.T) {
+	// A step waits if the registry is busy for a moment, also while it creates the key: the status
+	// 429 means that no key was created.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -188,8 +188,8 @@ func TestAShort429IsWaitedFor(t *testing.T) {
 }
 
 func TestTheCurrentKeysRefusalDoesNotStopTestSecret(t *testing.T) {
-	// Protects the rotation that replaces a revoked key: the owner is compared only while the
-	// current key works, and a registry that is down is reported.
+	// A rotation must be able to replace a revoked key, so the owner is compared only if the
+	// current key works. A registry that is down is an error.
 	t.Parallel()
 	for name, c := range map[string]struct {
 		hook  wire.Hook
@@ -226,8 +226,8 @@ func secretsManagerSignals() []signal {
 }
 
 func TestFailuresOfSecretsManager(t *testing.T) {
-	// Protects operators from a wrong error, and AWSCURRENT from a Secrets Manager that fails: each
-	// operation of each step, each way.
+	// If an operation of Secrets Manager fails, each step ends with the right error type, and
+	// AWSCURRENT still works.
 	t.Parallel()
 	operations := map[rotation.Step]map[string]string{
 		rotation.Create: {"DescribeSecret": "SecretsManagerFailed", "GetSecretValue": "SecretsManagerFailed",
@@ -273,8 +273,7 @@ func TestFailuresOfSecretsManager(t *testing.T) {
 }
 
 func TestEachGetSecretValueMayFail(t *testing.T) {
-	// Protects against a step that takes an unreadable value for a missing one: whichever read
-	// fails, nothing is made.
+	// A value that cannot be read is not a missing value. No key is created, whichever read fails.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	for n := range 2 {
@@ -291,8 +290,8 @@ func TestEachGetSecretValueMayFail(t *testing.T) {
 }
 
 func TestASlowRegistryIsNotGivenUp(t *testing.T) {
-	// Protects against an orphan at each try: a registry that needs 11 seconds to create a key, or
-	// to log the issuing credential in, gets the step's share.
+	// A registry that needs 11 seconds to create a key, or to log in the issuing credential, gets
+	// the step's share of the time. Otherwise each attempt would leave an orphan.
 	t.Parallel()
 	for _, operation := range []string{"apiKeyCreate", "POST /api/login", "POST /api/token"} {
 		t.Run(operation, func(t *testing.T) {

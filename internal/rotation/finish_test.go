@@ -14,8 +14,7 @@ import (
 )
 
 func TestFinishSecretCutsOverAndLeavesAWSPENDING(t *testing.T) {
-	// Protects the service's own clean-up: AWSCURRENT moves to the pending version, AWSPENDING
-	// stays for the service to take off.
+	// AWSCURRENT moves to the pending version. Secrets Manager itself removes AWSPENDING.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -37,8 +36,7 @@ func TestFinishSecretCutsOverAndLeavesAWSPENDING(t *testing.T) {
 }
 
 func TestTheLogLineOfTheCutOverNamesTheReplacedVersionAndItsKey(t *testing.T) {
-	// Protects evidence for auditors: which key a rotation replaced is in its own log line, so
-	// nobody has to conclude it from the order of versions, which a rollback changes.
+	// Auditors ask which key was replaced. The order of versions does not show it after a rollback.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -56,8 +54,7 @@ func TestTheLogLineOfTheCutOverNamesTheReplacedVersionAndItsKey(t *testing.T) {
 }
 
 func TestEveryStepOfACurrentVersionIsDone(t *testing.T) {
-	// Protects against work on a rotation that is over: each step sees that its version is current,
-	// and does nothing more.
+	// If the version is already current, each step does nothing.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -82,8 +79,8 @@ func TestEveryStepOfACurrentVersionIsDone(t *testing.T) {
 }
 
 func TestEditDuringRotationIsKept(t *testing.T) {
-	// Protects what somebody changed beside the key while the rotation ran: finishSecret refuses,
-	// and lets the next rotation start afresh.
+	// If somebody edits the secret during the rotation, finishSecret refuses, and the next rotation
+	// starts again.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -109,8 +106,8 @@ func TestEditDuringRotationIsKept(t *testing.T) {
 	}
 }
 
-func TestAnEditRightBeforeTheCutOverWins(t *testing.T) {
-	// Protects an edit in the last moment: the cut-over is a compare-and-swap, and loses.
+func TestCutOverFailsAfterAnEdit(t *testing.T) {
+	// The cut-over is a compare-and-swap, so it fails if somebody edited the secret just before.
 	t.Parallel()
 	for name, edit := range map[string]func(s *sandboxtest.Secret, first string){
 		"by a new value": func(s *sandboxtest.Secret, _ string) {
@@ -140,8 +137,8 @@ func TestAnEditRightBeforeTheCutOverWins(t *testing.T) {
 }
 
 func TestALostAnswerToTheCutOverIsSuccess(t *testing.T) {
-	// Protects against a false alarm: the move was carried out, so what DescribeSecret says counts,
-	// even when that lags behind at first.
+	// If the label was moved but the answer was lost, the step succeeds, because DescribeSecret
+	// shows the label. The first answer of DescribeSecret may be outdated.
 	t.Parallel()
 	for _, lag := range []int{0, 1} {
 		t.Run(fmt.Sprintf("lag %d", lag), func(t *testing.T) {
@@ -164,8 +161,7 @@ func TestALostAnswerToTheCutOverIsSuccess(t *testing.T) {
 }
 
 func TestFinishSecretRefusesAKeyThatDoesNotLogIn(t *testing.T) {
-	// Protects AWSCURRENT in the last moment: a pending key that died since testSecret does not
-	// become current.
+	// A pending key that was revoked or expired after testSecret must not become current.
 	t.Parallel()
 	for name, kill := range map[string]func(r *sandboxtest.Rig, id string){
 		"revoked": func(r *sandboxtest.Rig, id string) { r.Registry.Delete(id) },
@@ -197,7 +193,8 @@ func TestFinishSecretRefusesAKeyThatDoesNotLogIn(t *testing.T) {
 }
 
 func TestTwoFinishesAtOnce(t *testing.T) {
-	// Protects against a false alarm: whoever loses the cut-over to a twin sees that it is done.
+	// Of two concurrent runs only one moves the label. The other one finds that it is done, and
+	// succeeds.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	for i := range 8 {
@@ -212,10 +209,10 @@ func TestTwoFinishesAtOnce(t *testing.T) {
 	}
 }
 
-func TestAStalledFinishPromotesAfterAWSPENDINGWasTakenOff(t *testing.T) {
-	// Protects AWSCURRENT from a finishSecret that its caller gave up long ago: the key that it
-	// promotes still works, whoever took AWSPENDING off and swept meanwhile; and once another
-	// rotation was done, it promotes nothing.
+func TestStalledFinishSecretAfterAWSPENDINGWasRemoved(t *testing.T) {
+	// A finishSecret may continue long after its caller gave up. The key that it makes current
+	// still works, even if AWSPENDING was removed and a sweep ran in the meantime. After another
+	// rotation it changes nothing.
 	t.Parallel()
 	for _, rotated := range []bool{false, true} {
 		r := sandboxtest.New(t)
@@ -256,7 +253,7 @@ func TestAStalledFinishPromotesAfterAWSPENDINGWasTakenOff(t *testing.T) {
 }
 
 func TestFinishSecretBeforeThereIsAValue(t *testing.T) {
-	// Protects AWSCURRENT from an empty version: without a pending value nothing is promoted.
+	// A version without a value must not become current.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")

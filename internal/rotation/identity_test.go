@@ -21,8 +21,8 @@ func unlabelled(r *sandboxtest.Rig) (s *sandboxtest.Secret, keyID string) {
 }
 
 func TestAFirstKeyIsLabelledByItsFingerprint(t *testing.T) {
-	// Protects against a first key that is superseded and never revoked: where one key alone fits,
-	// its label is attached before a key is made.
+	// Without a label, a superseded first key would never be revoked. If exactly one key of the
+	// list fits, its label is attached before a new key is created.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s, id := unlabelled(r)
@@ -36,8 +36,7 @@ func TestAFirstKeyIsLabelledByItsFingerprint(t *testing.T) {
 }
 
 func TestUnidentifiedCurrentKeyIsReported(t *testing.T) {
-	// Protects another key from being revoked in the place of the first: where two fit, neither's
-	// label is attached.
+	// If two keys fit, no label is attached. Otherwise a sweep could revoke the wrong key.
 	t.Parallel()
 	for name, confuse := range map[string]func(*sandboxtest.Rig){
 		"two fit": func(r *sandboxtest.Rig) {
@@ -70,8 +69,8 @@ func TestUnidentifiedCurrentKeyIsReported(t *testing.T) {
 }
 
 func TestLabelMovesToEditedVersionOfSameKey(t *testing.T) {
-	// Protects the key of an edited secret: its label moves from the superseded version to the
-	// current one, so that no sweep reads it as superseded.
+	// After an edit, the key's label moves from the superseded version to the current one, so that
+	// no sweep takes the key for superseded.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -99,8 +98,8 @@ func refuseValueOf(r *sandboxtest.Rig, version string) {
 }
 
 func TestAnOlderVersionThatCannotBeReadDoesNotStopTheRotation(t *testing.T) {
-	// Protects the rotation from one bad version: its KMS key is disabled, so its label stays, and
-	// the current key is reported.
+	// If the KMS key of an older version is disabled, the version keeps its label, and the current
+	// key is reported.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -118,8 +117,8 @@ func TestAnOlderVersionThatCannotBeReadDoesNotStopTheRotation(t *testing.T) {
 }
 
 func TestTheLabelOfAnotherVersionsKeyStays(t *testing.T) {
-	// Protects a version that holds another key from losing its label to a fingerprint: the value
-	// decides.
+	// A version that holds another key keeps its label, even if a fingerprint fits the current key.
+	// The value decides.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -139,8 +138,8 @@ func TestTheLabelOfAnotherVersionsKeyStays(t *testing.T) {
 }
 
 func TestLabelIsMovedOnceForSeveralCreators(t *testing.T) {
-	// Protects the rotation of an edited secret where keys may not make keys: the first candidate
-	// moves the label, the issuer makes the key.
+	// If the current key may not create keys, the label is moved with the current key's session,
+	// and the issuing credential creates the key.
 	t.Parallel()
 	for _, edit := range []bool{true, false} {
 		r := sandboxtest.New(t)
@@ -163,8 +162,7 @@ func TestLabelIsMovedOnceForSeveralCreators(t *testing.T) {
 }
 
 func TestAPendingVersionWithoutALabelGetsIt(t *testing.T) {
-	// Protects against a pending key that no sweep could find: a label that did not stick is
-	// attached by the next run.
+	// Sweeps find a pending key by its label. If the label is missing, the next run attaches it.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")

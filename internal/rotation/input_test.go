@@ -15,8 +15,7 @@ import (
 )
 
 func TestBadEvents(t *testing.T) {
-	// Protects people who call the function by hand: an event that is not Secrets Manager's gets a
-	// clear error, and changes nothing.
+	// An event that is not from Secrets Manager gets a clear error and changes nothing.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -81,8 +80,8 @@ func TestBadEvents(t *testing.T) {
 }
 
 func TestAKeyPastedIntoTheEventIsNotPrinted(t *testing.T) {
-	// Protects a key that somebody pastes into the wrong field of a test event: neither log nor
-	// error repeats it.
+	// If somebody pastes a key into the wrong field of a test event, neither the log nor the error
+	// shows it.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -106,8 +105,7 @@ func TestAKeyPastedIntoTheEventIsNotPrinted(t *testing.T) {
 }
 
 func TestASecretWhoseNameLooksLikeAKeyIsRotatedAndSwept(t *testing.T) {
-	// Protects secrets with such names: they are served like all others, and log lines and metrics
-	// name them, so that people find them.
+	// Such secrets work like all others, and their names are shown in log lines and metrics.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("team/qk_pipeline")
@@ -122,7 +120,7 @@ func TestASecretWhoseNameLooksLikeAKeyIsRotatedAndSwept(t *testing.T) {
 }
 
 func TestADeletedSecret(t *testing.T) {
-	// Protects a secret that is marked for deletion: nothing is done for it.
+	// Nothing changes in a secret that is marked for deletion.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -138,8 +136,8 @@ func TestADeletedSecret(t *testing.T) {
 }
 
 func TestBadValues(t *testing.T) {
-	// Protects a secret in whose value no key can be found: the error says why, no key is created,
-	// and the value stays.
+	// If no key is found in the value, the error says why, no key is created, and the value does
+	// not change.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	key := r.Secret("quilt/other").CurrentKey().Reveal()
@@ -198,7 +196,7 @@ func TestBadValues(t *testing.T) {
 }
 
 func TestABinaryValue(t *testing.T) {
-	// Protects a secret that is binary, in which no key is looked for.
+	// The function does not search for a key in a binary value.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/binary")
@@ -215,8 +213,7 @@ func TestABinaryValue(t *testing.T) {
 }
 
 func TestASecretThatNeverHadAValue(t *testing.T) {
-	// Protects a secret that was created without a value: a rotation has nothing to start from, and
-	// says what to run.
+	// A secret can be created without a value. The error says which command to run.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	name := "quilt/empty"
@@ -236,8 +233,8 @@ func TestASecretThatNeverHadAValue(t *testing.T) {
 }
 
 func TestAllBadTagsAreNamedTogether(t *testing.T) {
-	// Protects operators from correcting one tag per rotation, and the secret from a default
-	// instead of the intended setting.
+	// An operator must be able to correct all tags at once. A default must not replace the intended
+	// setting.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline", settings.TagExpiresInDays, "366", settings.TagKeyName, "---")

@@ -28,8 +28,8 @@ func utf16Text(s string) string {
 }
 
 func TestValuesWithHiddenContent(t *testing.T) {
-	// Protects a secret whose value looks right and is not: the error names what cannot be seen,
-	// and no key is created.
+	// A value can look right although it has invisible characters. The error names them, and no key
+	// is created.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	key := r.Secret("quilt/other").CurrentKey().Reveal()
@@ -66,8 +66,7 @@ func TestValuesWithHiddenContent(t *testing.T) {
 }
 
 func TestOnlyTheKeyOfAValueChanges(t *testing.T) {
-	// Protects consumers from a value in another layout or line ending: a rotation changes no byte
-	// beside the key.
+	// Consumers may depend on the layout and the line endings of the value.
 	t.Parallel()
 	for name, form := range map[string]string{
 		"the key with CRLF":      "$\r\n",
@@ -96,8 +95,8 @@ func TestOnlyTheKeyOfAValueChanges(t *testing.T) {
 }
 
 func TestAnswersToApiKeyCreate(t *testing.T) {
-	// Protects the schedule and the search for orphans from a registry that changes what was asked
-	// for: the key is used, and each difference that counts is reported.
+	// If the registry changes what was requested, the key is used, and each relevant difference is
+	// reported.
 	t.Parallel()
 	const days = "days instead of the requested 90"
 	for _, c := range []struct{ name, field, value, reported string }{
@@ -129,8 +128,7 @@ func TestAnswersToApiKeyCreate(t *testing.T) {
 }
 
 func TestDatesInAnotherTimeZone(t *testing.T) {
-	// Protects the lifetime check: a registry may write the same moment with another offset in each
-	// field.
+	// A registry may write each date with another offset.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")

@@ -33,8 +33,8 @@ func onlyReads(t *testing.T, requests []sandboxtest.Request) {
 }
 
 func TestSetSecretChecksThePlaceOfTheKey(t *testing.T) {
-	// Protects consumers that look in one field: a pending key in another is refused, and nothing
-	// is written either way.
+	// Consumers read one field. A pending key in another field is refused. setSecret writes
+	// nothing.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -55,10 +55,10 @@ func TestSetSecretChecksThePlaceOfTheKey(t *testing.T) {
 }
 
 func TestAPendingValueThatHoldsTheCurrentKey(t *testing.T) {
-	// Protects the schedule: a pending value that holds the current key, also as a second copy
-	// beside a new one, is refused by each step that would pass it on. createSecret and
-	// finishSecret remove AWSPENDING, so that the next rotation works. testSecret accepts it, as in
-	// the test run of a configuration.
+	// A pending value that holds the current key, also as a second copy beside a new key, must not
+	// become current. createSecret and finishSecret remove AWSPENDING, so that the next rotation
+	// works. testSecret accepts the value, because it is the normal case in a test run of a
+	// configuration.
 	t.Parallel()
 	for name, value := range map[string]func(current, other string) string{
 		"a copy": func(current, _ string) string { return sandboxtest.ValueWith(current) },
@@ -110,8 +110,8 @@ type proofCase struct {
 }
 
 func TestTestSecret(t *testing.T) {
-	// Protects AWSCURRENT from a key that is refused, another user's, or nearly spent; and the live
-	// key from a step that writes or revokes.
+	// A key that is refused, that belongs to another user or that expires soon must not become
+	// current. testSecret writes and revokes nothing.
 	t.Parallel()
 	for _, c := range []proofCase{
 		{"good", func(*sandboxtest.Secret, quiltregistry.APIKey) {}, "", nil},
@@ -213,9 +213,9 @@ func tryConfiguration(t *testing.T, s *sandboxtest.Secret) error {
 	return s.Secrets.WaitRotation(context.Background(), s.ARN)
 }
 
-func TestTheServicesTestRunTouchesNothing(t *testing.T) {
-	// Protects the live key: in the service's test run the pending value is the current one, and
-	// the step logs in with it and does no more.
+func TestTestRunOfAConfigurationChangesNothing(t *testing.T) {
+	// In the test run of a configuration the pending value is the current one. The step only logs
+	// in with it.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -234,7 +234,7 @@ func TestTheServicesTestRunTouchesNothing(t *testing.T) {
 }
 
 func TestServiceTestRunReportsRefusedKey(t *testing.T) {
-	// Protects the operator: a configuration whose current key does not log in fails its test run.
+	// If the current key does not log in, the test run of a configuration fails.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -243,8 +243,8 @@ func TestServiceTestRunReportsRefusedKey(t *testing.T) {
 }
 
 func TestTheServicesTestRunOnASecretThatWaitsForItsFirstKey(t *testing.T) {
-	// Protects a fresh deployment from a false alarm: the test run succeeds, the log says that the
-	// first key is missing, and no metric counts anything as failed.
+	// After a deployment the test run succeeds, the log says that the first key is missing, and no
+	// metric counts a failure.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	for i, value := range []string{"{}", `{"QUILT_API_KEY":""}`} {
@@ -261,9 +261,8 @@ func TestTheServicesTestRunOnASecretThatWaitsForItsFirstKey(t *testing.T) {
 }
 
 func TestTheServicesTestRunWaitsForANewRole(t *testing.T) {
-	// Protects a fresh deployment from a false alarm: its test run comes seconds after the
-	// function's role was made, and IAM may refuse it for a moment. No step that writes is repeated
-	// so.
+	// The test run comes seconds after the function's role was created, and IAM may refuse the role
+	// for a moment. Steps that write are not repeated for this reason.
 	t.Parallel()
 	sandboxtest.Timeless(t, func(t *testing.T, r *sandboxtest.Rig) {
 		r.NewKeyWait = 5 * time.Second
@@ -284,8 +283,8 @@ func TestTheServicesTestRunWaitsForANewRole(t *testing.T) {
 }
 
 func TestRotationSwitchedOff(t *testing.T) {
-	// Protects a secret whose rotation somebody cancelled: no step goes on, and only a test run, of
-	// which the service's report is not known, passes.
+	// If somebody cancelled the rotation, each step refuses. A test run still passes, because it is
+	// not known whether Secrets Manager then reports rotation as enabled.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")

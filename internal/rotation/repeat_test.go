@@ -52,8 +52,8 @@ func orphans(s *sandboxtest.Secret) int {
 }
 
 func TestEachStepMayRunAgain(t *testing.T) {
-	// Protects against what the service's retries would do: each step three times, in a fresh
-	// process each or in a warm one, makes one key.
+	// Secrets Manager repeats steps. Three runs of each step, in new processes or in one, create
+	// one key.
 	t.Parallel()
 	for _, cold := range []bool{true, false} {
 		r := sandboxtest.New(t)
@@ -73,8 +73,8 @@ func TestEachStepMayRunAgain(t *testing.T) {
 }
 
 func TestStepsOutOfOrder(t *testing.T) {
-	// Protects AWSCURRENT from steps in any order: it works after each of them, and the steps in
-	// order then complete the rotation.
+	// AWSCURRENT works after each step in any order. The steps in the right order then complete the
+	// rotation.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	for i, order := range permutations(steps) {
@@ -109,8 +109,7 @@ func permutations(list []rotation.Step) [][]rotation.Step {
 }
 
 func TestTwoSecretsInOneWarmProcess(t *testing.T) {
-	// Protects each secret from the other's key: steps of two rotations take turns in one process,
-	// and nothing of one gets into the other.
+	// Steps of two rotations alternate in one process. No key of one secret may get into the other.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	a, b := r.Secret("quilt/a"), r.BareSecret("quilt/b", "{}")
@@ -159,9 +158,8 @@ func TestTwoSecretsInOneWarmProcess(t *testing.T) {
 	}
 }
 
-func TestTwinsLeaveOneKey(t *testing.T) {
-	// Protects against keys that nobody holds: two createSecret of one rotation at once leave one
-	// key stored, and revoke the other.
+func TestConcurrentCreateSecretsLeaveOneKey(t *testing.T) {
+	// Two concurrent createSecret steps of one rotation store one key and revoke the other one.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	raced := false
@@ -184,9 +182,8 @@ func TestTwinsLeaveOneKey(t *testing.T) {
 	}
 }
 
-func TestTwinRotationsAtOnce(t *testing.T) {
-	// Protects against two sandboxes that carry out the same rotation side by side, each at its own
-	// pace.
+func TestTwoProcessesRunTheSameRotation(t *testing.T) {
+	// Two processes may run all steps of the same rotation at the same time.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	for i := range 8 {
@@ -231,9 +228,9 @@ func latePut(t *testing.T, r *sandboxtest.Rig, after wire.Hook) *sandboxtest.Gat
 
 func pass(_ *wire.Call, next func()) { next() }
 
-func TestAPutThatLandsAfterTheReadBack(t *testing.T) {
-	// Protects the key of a put that timed out and landed later: it is never revoked, and the
-	// step's retry finds it.
+func TestPutThatArrivesAfterTheReadBack(t *testing.T) {
+	// A put that timed out may be carried out later. Its key is never revoked, and the retry of the
+	// step finds it.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -257,9 +254,9 @@ func TestAPutThatLandsAfterTheReadBack(t *testing.T) {
 }
 
 func TestAPutIsRepeatedOnce(t *testing.T) {
-	// Protects against an orphan: if the read-back finds no value, the same put is sent again with
-	// the same token, so the first try's key is stored. It does not matter whether the answer of
-	// the second put is lost, or the first one arrives after all.
+	// If the read-back finds no value, the same put is sent again with the same token, so the key
+	// of the first attempt is stored and does not become an orphan. It does not matter whether the
+	// answer of the second put is lost, or whether the first put is carried out after all.
 	t.Parallel()
 	for name, c := range map[string]struct{ first, second wire.Hook }{
 		"the first is lost":                  {sandboxtest.LoseRequest, pass},
@@ -310,7 +307,7 @@ func TestAPutIsRepeatedOnce(t *testing.T) {
 }
 
 func TestAPutIsNotRepeatedMoreThanOnce(t *testing.T) {
-	// Protects a service that refuses: the put is sent twice, and then the step fails.
+	// If Secrets Manager refuses the put, it is sent twice, and then the step fails.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -324,9 +321,8 @@ func TestAPutIsNotRepeatedMoreThanOnce(t *testing.T) {
 	}
 }
 
-func TestAPutThatLandsBeforeTheReadBack(t *testing.T) {
-	// Protects against a false alarm: the read-back finds the value that timed out, so the step is
-	// done.
+func TestPutThatArrivesBeforeTheReadBack(t *testing.T) {
+	// If the read-back finds the value of a put that timed out, the step succeeds.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -341,9 +337,9 @@ func TestAPutThatLandsBeforeTheReadBack(t *testing.T) {
 	keepsPromises(t, s)
 }
 
-func TestAPutThatLandsBeforeItsRetrysPut(t *testing.T) {
-	// Protects the key of the put that landed first: the retry made a key too, sees the other's
-	// value, and revokes its own.
+func TestPutThatArrivesBeforeThePutOfItsRetry(t *testing.T) {
+	// If the first put is carried out before the retry's put, the retry finds the other value and
+	// revokes the key that it created.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -361,9 +357,9 @@ func TestAPutThatLandsBeforeItsRetrysPut(t *testing.T) {
 	keepsPromises(t, s)
 }
 
-func TestAPutThatLandsAfterItsRetrysPut(t *testing.T) {
-	// Protects the retry's key from the put of a run that was given up: it is refused, and the
-	// sweep revokes the key that nobody holds.
+func TestPutThatArrivesAfterThePutOfItsRetry(t *testing.T) {
+	// If the put of an abandoned run is carried out after the retry's put, it is refused. The sweep
+	// revokes its key, because no version holds it.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -391,8 +387,8 @@ func TestAPutThatLandsAfterItsRetrysPut(t *testing.T) {
 }
 
 func TestAPutOfAStalledRunNeverTouchesAWSCURRENT(t *testing.T) {
-	// Protects AWSCURRENT from a run that stalled before its put, while its twin finished the
-	// rotation, or another rotation began.
+	// A run may stall before its put while a concurrent run completes the rotation, or while
+	// another rotation begins. Its put must not change AWSCURRENT.
 	t.Parallel()
 	for _, another := range []bool{false, true} {
 		r := sandboxtest.New(t)
@@ -436,8 +432,7 @@ func TestAPutOfAStalledRunNeverTouchesAWSCURRENT(t *testing.T) {
 }
 
 func TestAPutThatIsRefused(t *testing.T) {
-	// Protects against a key that is neither stored nor found: the refusal is reported, and the
-	// sweep revokes the key.
+	// The refusal is reported, and the sweep revokes the key.
 	t.Parallel()
 	for _, code := range []string{"AccessDeniedException", "LimitExceededException", "EncryptionFailure"} {
 		r := sandboxtest.New(t)
@@ -481,9 +476,9 @@ func forgetKeyLabel(c *wire.Call, next func()) {
 	}
 }
 
-func TestALabelThatDidNotStickIsAttached(t *testing.T) {
-	// Protects against a stored key that no label names: the put's answer is checked, and the label
-	// is attached at once, or by the next run.
+func TestMissingKeyLabelIsAttached(t *testing.T) {
+	// Sweeps find a stored key by its label. The answer to the put is checked, and a missing label
+	// is attached at once or by the next run.
 	t.Parallel()
 	lost := sandboxtest.On(sandboxtest.LoseRequest, "UpdateSecretVersionStage")
 	for name, c := range map[string]struct {
@@ -526,8 +521,7 @@ func TestALabelThatDidNotStickIsAttached(t *testing.T) {
 }
 
 func TestAnEditAtEachRequestOfARotation(t *testing.T) {
-	// Protects the work of somebody who edits the secret while it rotates: whenever that is, the
-	// edit survives and AWSCURRENT works.
+	// Whenever somebody edits the secret during a rotation, the edit survives and AWSCURRENT works.
 	t.Parallel()
 	for _, when := range []string{"before", "after"} {
 		t.Run(when, func(t *testing.T) {
@@ -573,8 +567,8 @@ func TestAnEditAtEachRequestOfARotation(t *testing.T) {
 }
 
 func TestReadsThatLagBehind(t *testing.T) {
-	// Protects against reads that show the secret as it was before the last write, in every step,
-	// in a first run and in a repeated one.
+	// A read may show the secret as it was before the last write. Each step must handle this, in a
+	// first run and in a repeated one.
 	t.Parallel()
 	sandboxtest.Timeless(t, func(t *testing.T, r *sandboxtest.Rig) {
 		r.MaxLag = 2 * time.Second
@@ -597,8 +591,8 @@ func TestReadsThatLagBehind(t *testing.T) {
 }
 
 func TestTheServicesRetriesOvercomeOneFaultAtEachRequest(t *testing.T) {
-	// Protects the rotation from one fault anywhere: the service's next try of the whole rotation
-	// completes it, and at most one key is left for the sweep.
+	// After one fault at any request, the next attempt of Secrets Manager completes the rotation,
+	// and at most one key is left for the sweep.
 	t.Parallel()
 	kill := func(r *sandboxtest.Rig, late bool) wire.Hook {
 		return func(c *wire.Call, next func()) {

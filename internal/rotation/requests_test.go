@@ -22,8 +22,8 @@ var golden = map[rotation.Step][]string{
 }
 
 func TestTheRequestsOfARotation(t *testing.T) {
-	// Protects two services from needless requests: each step sends exactly these, none twice, and
-	// a rotation no more than 5 and 14.
+	// Each step sends exactly these requests, none of them twice: at most 5 to the registry and 14
+	// to Secrets Manager for a rotation.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")

@@ -68,8 +68,8 @@ func said(err error) string {
 }
 
 func TestNoSecretIsEverPrinted(t *testing.T) {
-	// Protects every key, value, password and token: none is in a log line, a metric, an error or
-	// an answer, whatever the services say.
+	// No key, value, password or token may be in a log line, a metric, an error or an answer,
+	// whatever the services answer.
 	t.Parallel()
 	for name, hook := range talkative() {
 		t.Run(name, func(t *testing.T) {
@@ -128,8 +128,7 @@ func TestNoSecretIsEverPrinted(t *testing.T) {
 }
 
 func TestTheSearchForSecretsFinds(t *testing.T) {
-	// Protects the test above from proving nothing: a logger that leaks, whole or in part, in any
-	// form, is caught.
+	// The test above must find a secret that is printed whole, in part or encoded.
 	t.Parallel()
 	r := sandboxtest.New(t)
 	trace := r.Trace()

@@ -38,8 +38,8 @@ func invocation(id string) context.Context {
 }
 
 func TestLogLinesHaveLambdasForm(t *testing.T) {
-	// Protects Lambda's log filters and Logs Insights queries: one JSON line a record, with
-	// Lambda's names for time, level, message, request.
+	// Filters and queries of CloudWatch Logs expect one JSON line for each record, with Lambda's
+	// names for time, level, message and request.
 	var out bytes.Buffer
 	log := telemetry.NewLogger(&out, slog.LevelInfo)
 	log.WarnContext(invocation("7b9d1c4e"), "two\nlines", "secret", "arn:x", "cause", errors.New("it \"failed\""),
@@ -66,8 +66,8 @@ func TestLogLinesHaveLambdasForm(t *testing.T) {
 }
 
 func TestLogLinesNameTheirOwnRequest(t *testing.T) {
-	// Protects the reader of a warm function's log: each record carries the id of its invocation,
-	// also through derived loggers.
+	// In a warm function, each record must have the id of its own invocation, also with derived
+	// loggers.
 	var out bytes.Buffer
 	log := telemetry.NewLogger(&out, slog.LevelInfo).With("function", "rotate")
 	log.InfoContext(invocation("first"), "a")
@@ -83,8 +83,8 @@ func TestLogLinesNameTheirOwnRequest(t *testing.T) {
 }
 
 func TestLogLevelIsKept(t *testing.T) {
-	// Protects the log's volume and its warnings: what is below the level is not written, what is
-	// at it is, whatever Lambda's own variables say.
+	// Records below the level are not written and all others are, whatever Lambda's own variables
+	// say.
 	t.Setenv("AWS_LAMBDA_LOG_LEVEL", "DEBUG")
 	t.Setenv("AWS_LAMBDA_LOG_FORMAT", "TEXT")
 	for level, want := range map[slog.Level]string{slog.LevelDebug: "DEBUG INFO WARN ERROR",
@@ -105,7 +105,7 @@ func TestLogLevelIsKept(t *testing.T) {
 }
 
 func TestLogLinesDoNotMix(t *testing.T) {
-	// Protects the lines of concurrent work: each comes out whole, with its own request.
+	// Concurrent records are written as whole lines, each with its own request.
 	var out bytes.Buffer
 	log := telemetry.NewLogger(&out, slog.LevelInfo)
 	var all sync.WaitGroup

@@ -113,7 +113,7 @@ func checkDirective(root, directive map[string]any) error {
 }
 
 func TestMetricsKeepTheEmbeddedFormat(t *testing.T) {
-	// Protects every alarm: a line that breaks the format makes no metric, and nobody is told.
+	// CloudWatch silently ignores a line that breaks the format. Then no alarm works.
 	for name, line := range map[string]string{
 		"one": emitted(func(m *telemetry.Metrics) {
 			m.Emit(nil, nil, telemetry.Sample{Name: "Sweeps", Unit: telemetry.Count, Value: 1})
@@ -143,8 +143,8 @@ func TestMetricsKeepTheEmbeddedFormat(t *testing.T) {
 }
 
 func TestMetricsAreWrittenAsOneLine(t *testing.T) {
-	// Protects alarms and dashboards that name these metrics: each sample for the function and for
-	// its secret, properties beside them.
+	// Alarms and dashboards use these names. Each sample counts for the function and for its
+	// secret.
 	line := emitted(func(m *telemetry.Metrics) {
 		m.Emit(secret, []telemetry.Label{{Name: "Step", Value: "createSecret"}},
 			telemetry.Sample{Name: "KeysRevoked", Unit: telemetry.Count, Value: 2},
@@ -159,8 +159,8 @@ func TestMetricsAreWrittenAsOneLine(t *testing.T) {
 }
 
 func TestWhatIsNotMeasuredWritesNothing(t *testing.T) {
-	// Protects tests and commands that want no metrics, and the log from lines that CloudWatch
-	// cannot read.
+	// Tests and commands may have no metrics. The log must not have lines that CloudWatch cannot
+	// read.
 	sample := telemetry.Sample{Name: "Sweeps", Unit: telemetry.Count, Value: 1}
 	var none *telemetry.Metrics
 	none.Emit(secret, nil, sample)
@@ -181,7 +181,7 @@ func TestWhatIsNotMeasuredWritesNothing(t *testing.T) {
 }
 
 func TestTheFormatsCheckFindsWhatCloudWatchDrops(t *testing.T) {
-	// Protects the tests above from being blind: each of these lines breaks one rule.
+	// The check in the tests above must find each broken rule.
 	good := `{"F":"revoke","N":1,"_aws":{"Timestamp":1795371300123,"CloudWatchMetrics":[{"Namespace":"Q","Dimensions":[["F"]],"Metrics":[{"Name":"N","Unit":"Count"}]}]}}`
 	if err := checkEMF(good); err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 const pasted = "qk_0123456789abcdefghijklmnopqrstuvwxyz"
 
 func TestNewOrdersFindingsByImportance(t *testing.T) {
-	// Protects rules that look at the detail type alone: the most important finding decides on it.
+	// Rules may look at the detail type only, so the most important finding decides it.
 	e := notice.New(notice.Detail{Findings: []notice.Finding{notice.Rotated, notice.Held, notice.Attention,
 		notice.Held}, Time: time.Now()})
 	if e.DetailType != "Quilt Key Needs Attention" || len(e.Detail.Findings) != 3 ||
@@ -24,8 +24,8 @@ func TestNewOrdersFindingsByImportance(t *testing.T) {
 }
 
 func TestEventsHoldNoKey(t *testing.T) {
-	// Protects keys that somebody pasted into a tag, or that a service quotes: an event goes to
-	// other teams.
+	// Events go to other teams. Somebody may have pasted a key into a tag, or a service may quote
+	// one.
 	arn := "arn:aws:secretsmanager:us-east-1:123456789012:secret:team/x-AbCdEf"
 	e := notice.New(notice.Detail{
 		Secret: notice.NewSecret(arn, vault.Secret{Name: "team/x", Tags: map[string]string{"a": pasted, pasted: "b",
@@ -43,8 +43,7 @@ func TestEventsHoldNoKey(t *testing.T) {
 }
 
 func TestEventsFitEventBridge(t *testing.T) {
-	// Protects the state machine from an event that is refused for its size (256 KB), so that
-	// nobody gets it.
+	// EventBridge refuses events over 256 KB. Then nobody would get the event.
 	tags := map[string]string{}
 	for i := range 50 {
 		tags[strings.Repeat("k", 126)+string(rune('a'+i/26))+string(rune('a'+i%26))] = strings.Repeat("v", 256)
@@ -62,8 +61,7 @@ func TestEventsFitEventBridge(t *testing.T) {
 }
 
 func TestAMessageNamesItsSecret(t *testing.T) {
-	// Protects the person who gets the message: a name may look like a key, and is not removed as
-	// one.
+	// The name of a secret may look like a key. It is not removed from the message.
 	secret := notice.NewSecret("arn:aws:secretsmanager:us-east-1:123456789012:secret:team/qk_pipeline-AbCdEf",
 		vault.Secret{Name: "team/qk_pipeline"})
 	e := notice.New(notice.Detail{Secret: secret, Message: "it failed with " + pasted})
@@ -73,8 +71,7 @@ func TestAMessageNamesItsSecret(t *testing.T) {
 }
 
 func TestASecretThatWasNotDescribedHasItsName(t *testing.T) {
-	// Protects the person who gets the message: the message names the secret also if it could not
-	// be described.
+	// The message has the secret's name also if the secret could not be described.
 	if s := notice.NewSecret("arn:aws:secretsmanager:us-east-1:123456789012:secret:team/x-y-AbCdEf",
 		vault.Secret{}); s.Name != "team/x-y" {
 		t.Errorf("the name is %q", s.Name)
@@ -82,8 +79,8 @@ func TestASecretThatWasNotDescribedHasItsName(t *testing.T) {
 }
 
 func TestMessagesFitIntoANotification(t *testing.T) {
-	// Protects rules that insert the message into JSON, which EventBridge does not escape: a quoted
-	// error leaves the JSON valid.
+	// Rules insert the message into JSON, and EventBridge does not escape it. A quoted error must
+	// leave the JSON valid.
 	message := notice.New(notice.Detail{Message: "prod/pipeline: the sweep failed: the tag \"grace\" is " +
 		"\\bad\nin line 2"}).Detail.Message
 	if want := "prod/pipeline: the sweep failed: the tag 'grace' is 'bad in line 2"; message != want {

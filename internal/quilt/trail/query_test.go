@@ -92,7 +92,7 @@ func TestCheckRefusesInvalidQueries(t *testing.T) {
 }
 
 func FuzzKey(f *testing.F) {
-	// Protects the literal: outside it, the SQL is the same whatever the key is named.
+	// The name of a key must not change the SQL outside its literal.
 	for _, seed := range []string{"worker", "'", "''", `\'`, "' OR '1'='1", "'; --", "qk_abc...xyz", "é"} {
 		f.Add(seed)
 	}

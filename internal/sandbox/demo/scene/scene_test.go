@@ -35,8 +35,8 @@ func open(t *testing.T) *scene.Scene {
 }
 
 func TestSceneIsDeployedAsAStackIs(t *testing.T) {
-	// Protects commands that are tried on a scene: from a secret they find both functions, who may
-	// invoke them, and what they logged.
+	// Commands that are tried on a scene find both functions, their permissions and their logs, as
+	// in a stack.
 	s := open(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
