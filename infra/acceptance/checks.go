@@ -9,7 +9,7 @@ import (
 	"quilt-rotate/internal/quilt"
 )
 
-// An answer is what a run says about an assumption.
+// An answer is the result of a check.
 type answer string
 
 // The answers.
@@ -19,7 +19,7 @@ const (
 	notSeen   answer = "could not be seen"
 )
 
-// A finding is the answer of one check, with what was seen.
+// A finding is the answer of one check and the data that shows it.
 type finding struct {
 	Answer answer
 	Seen   string
@@ -29,8 +29,8 @@ func yes(format string, args ...any) finding   { return finding{asAssumed, fmt.S
 func no(format string, args ...any) finding    { return finding{different, fmt.Sprintf(format, args...)} }
 func blind(format string, args ...any) finding { return finding{notSeen, fmt.Sprintf(format, args...)} }
 
-// A check is one fact that no document states. The table is all that there is to it: the reports and
-// docs/acceptance.md are made from it.
+// A check tests one fact that is not documented. The reports and docs/acceptance.md are generated
+// from the table of checks.
 type check struct {
 	Name    string
 	Assumed string
@@ -44,7 +44,7 @@ const notThatFar = "the run did not get that far"
 
 const notEnforced = "a permission that the secret's policy denied was still allowed, so IAM is not evaluated here"
 
-// checks are all of them. Settles has the texts by which other lists of unknown facts name them.
+// checks are all checks. Settles has the texts for the same facts in other lists of unknown facts.
 var checks = []check{
 	{"key-manages-keys", "A key may create, list and revoke keys of its user.",
 		"Each rotation creates a key with the current one. If it may not, the secret needs an issuing " +
@@ -430,7 +430,7 @@ var checks = []check{
 		func(*observations) finding { return blind("the throwaway secret has no replica") }},
 }
 
-// of judges a part of the observations, if the run has seen it.
+// of judges a part of the observations if the run made it.
 func of[T any](part func(*observations) *T, judge func(*T) finding) func(*observations) finding {
 	return func(o *observations) finding {
 		if seen := part(o); seen != nil {

@@ -20,7 +20,7 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// cloud is AWS, as the shell has it.
+// cloud has clients for AWS with the configuration of the shell.
 type cloud struct {
 	config    aws.Config
 	secrets   *secretsmanager.Client
@@ -45,7 +45,7 @@ func (c *cloud) account(ctx context.Context) (string, error) {
 	return *me.Account, nil
 }
 
-// currentKey is the key in AWSCURRENT of a secret.
+// currentKey returns the key in AWSCURRENT of a secret.
 func (c *cloud) currentKey(ctx context.Context, secretID string) (apikey.Key, error) {
 	raw, err := c.vault.ReadCurrent(ctx, secretID)
 	if err != nil {
@@ -84,8 +84,8 @@ func (c *cloud) invoke(ctx context.Context, f lambdaFunction, event any) (answer
 	return string(got.Payload), got.FunctionError != nil, nil
 }
 
-// log reads the lines that a function has logged since then. A function that has not run may have no
-// log group.
+// log returns the lines that a function has logged since the given time. A function that has not
+// run may have no log group.
 func (c *cloud) log(ctx context.Context, f lambdaFunction, since time.Time) (lines []logLine, err error) {
 	pages := cloudwatchlogs.NewFilterLogEventsPaginator(c.logs, &cloudwatchlogs.FilterLogEventsInput{
 		LogGroupName: &f.logs, StartTime: aws.Int64(since.UnixMilli())})
@@ -106,7 +106,7 @@ func (c *cloud) log(ctx context.Context, f lambdaFunction, since time.Time) (lin
 	return lines, nil
 }
 
-// parseLine reads a line of internal/telemetry.
+// parseLine parses a line that internal/telemetry wrote.
 func parseLine(text string, at time.Time) (logLine, bool) {
 	var l struct {
 		Message    string `json:"message"`

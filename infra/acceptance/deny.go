@@ -29,9 +29,9 @@ func denial(role, action string, condition map[string]map[string]string) stateme
 	return statement{"Deny", map[string]string{"AWS": role}, action, "*", condition}
 }
 
-// refuse puts a policy on the service's secret that denies these actions. It reports whether the
-// policy came into force: the policy also denies the revoke role to describe the secret, and a sweep
-// that only looks shows that.
+// refuse sets a policy on the service's secret that denies these actions. It reports whether AWS
+// enforces the policy. To find out, the policy also denies the revoke role DescribeSecret, and
+// refuse starts a dry run of a sweep.
 func (l *life) refuse(ctx context.Context, statements ...statement) (inForce bool, err error) {
 	statements = append(statements, denial(l.revoke.role, "secretsmanager:DescribeSecret", nil))
 	policy, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": statements})
@@ -57,7 +57,7 @@ func (l *life) allow(ctx context.Context) error {
 	return err
 }
 
-// until waits until the revoke role is refused to describe the secret, or is not.
+// until waits until AWS refuses the revoke role DescribeSecret, or until AWS allows it.
 func (l *life) until(ctx context.Context, refused bool) (bool, error) {
 	err := await(ctx, l.patience, func() (bool, error) {
 		answer, _, err := l.cloud.invoke(ctx, l.revoke, map[string]any{"secretId": l.arn, "dryRun": true})
@@ -69,7 +69,7 @@ func (l *life) until(ctx context.Context, refused bool) (bool, error) {
 	return err == nil, err
 }
 
-// deny finds out whether a permission that is denied is refused here.
+// deny finds out whether AWS refuses an action that a policy denies. A local AWS does not.
 func (l *life) deny(ctx context.Context) error {
 	inForce, err := l.refuse(ctx)
 	if err = errors.Join(err, l.allow(ctx)); err != nil {
@@ -82,15 +82,16 @@ func (l *life) deny(ctx context.Context) error {
 	return nil
 }
 
-// denyEachStep denies what one step needs, and starts a rotation: it must stop in that step, and
-// leave a current key that works. setSecret and testSecret need no permission that createSecret does
-// not need, so the function is called with their events, on a pending version that has a value.
+// denyEachStep denies a permission of one step and starts a rotation. The rotation must stop in
+// that step, and the current key must still work. setSecret and testSecret need only permissions
+// that createSecret also needs. Therefore the function is called with their events, for a pending
+// version that has a value.
 func (l *life) denyEachStep(ctx context.Context) error {
 	if !enforced(&l.seen) {
 		return errSkipped{notEnforced}
 	}
 	err := errors.Join(l.denyCreate(ctx), l.denyFinish(ctx))
-	// A repetition may finish the rotation as soon as nothing is denied any more.
+	// A retry by Secrets Manager may complete the rotation as soon as the policy is removed.
 	if err = errors.Join(err, l.allow(ctx), l.unstick(ctx)); err != nil {
 		return err
 	}
@@ -115,8 +116,8 @@ func (l *life) denyCreate(ctx context.Context) error {
 	return errors.Join(l.allow(ctx), l.unstick(ctx))
 }
 
-// denyFinish denies to move AWSCURRENT, and no other label: the label of the current key is taken
-// off, so createSecret attaches it again.
+// denyFinish denies moving AWSCURRENT and allows moving other labels. To test that, it removes the
+// label of the current key, so that createSecret attaches the label again.
 func (l *life) denyFinish(ctx context.Context) error {
 	s, err := l.describe(ctx, l.service())
 	if err != nil {
@@ -164,7 +165,7 @@ func (l *life) denyFinish(ctx context.Context) error {
 	return nil
 }
 
-// failsIn starts a rotation, and waits until that step is refused.
+// failsIn starts a rotation and waits until the step is refused.
 func (l *life) failsIn(ctx context.Context, step rotation.Step) error {
 	since := time.Now().Add(-time.Second)
 	if _, err := l.cloud.secrets.RotateSecret(ctx,

@@ -22,12 +22,12 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// life is the life of a key, with what was seen on the way.
+// life is the life of a key and the observations that were made.
 type life struct {
 	*throwaway
 	registry *quilt.Client
-	patience time.Duration // for what should happen at once
-	wait     time.Duration // for repetitions and events
+	patience time.Duration // how long to wait for what should happen at once
+	wait     time.Duration // how long to wait for retries and events
 	out      io.Writer
 
 	began time.Time
@@ -36,11 +36,11 @@ type life struct {
 	input string // of the schedule of the sweeps
 }
 
-// A part of the life.
+// A part is one part of the life.
 type part struct {
 	name string
 	live func(l *life, ctx context.Context) error
-	// stops says that nothing after it makes sense if it fails.
+	// stops: if the part fails, the later parts are skipped
 	stops bool
 }
 
@@ -48,8 +48,8 @@ type part struct {
 var deployment = []part{{"the deployment", (*life).deployAll, true}, {"the rule for " +
 	"events", (*life).watchEvents, false}}
 
-// parts are those of the life, in their order. A rotation on need comes first, because there is none within
-// a day after another rotation.
+// parts are the parts of the life in their order. The rotation on need comes first, because the
+// functions start none within a day after another rotation.
 var parts = []part{
 	{"the first test run", (*life).firstTest, true},
 	{"labels", (*life).putLabels, false},
@@ -73,19 +73,19 @@ var parts = []part{
 	{"the end of a secret", (*life).retireAll, false},
 }
 
-// errSkipped says why a part was left out.
+// errSkipped says why a part was skipped.
 type errSkipped struct{ why string }
 
 func (e errSkipped) Error() string { return e.why }
 
-// live goes through the parts and adds what became of each to the report. A part that fails ends the
-// life only if the later ones need it.
+// live runs the parts and adds their results to the report. If a part fails, the life ends only if
+// the later parts need it.
 func (l *life) live(ctx context.Context, parts []part, r *report) error {
 	for _, p := range parts {
 		began, before := time.Now(), l.seen
 		fmt.Fprintf(l.out, "%s: ", p.name)
 		err := p.live(l, ctx)
-		if ctx.Err() != nil { // what Ctrl-C cut off is no answer
+		if ctx.Err() != nil { // a part that Ctrl-C interrupted has no result
 			l.seen, err = before, errors.New("interrupted")
 		}
 		done := lived{Part: p.name, Outcome: passed, Seconds: time.Since(began).Seconds()}
@@ -110,7 +110,7 @@ func (l *life) describe(ctx context.Context, secretID string) (vault.Secret, err
 	return l.cloud.vault.Describe(ctx, secretID)
 }
 
-// settled waits until no rotation of the secret is under way.
+// settled waits until no rotation of the secret is in progress.
 func (l *life) settled(ctx context.Context, secretID string) error {
 	return await(ctx, l.patience, func() (bool, error) {
 		s, err := l.describe(ctx, secretID)
@@ -136,7 +136,7 @@ func (l *life) tag(ctx context.Context, secretID string, tags map[string]string)
 	return err
 }
 
-// sweep sweeps the service's secret with the function, and returns what it did.
+// sweep runs a sweep of the service's secret and returns its result.
 func (l *life) sweep(ctx context.Context) (revocation.Result, error) {
 	var result revocation.Result
 	err := l.run.rotate(ctx, &result, "", "revoke", l.service(), "--yes", "--json")
@@ -148,8 +148,8 @@ func did(result revocation.Result, action revocation.Kind) bool {
 		func(a revocation.Taken) bool { return a.Action == action && a.Error == "" })
 }
 
-// rotateKey rotates a secret with the command, and checks that the new key is current and works, and
-// that the old one still works, if it did before.
+// rotateKey rotates a secret with the command. It checks that the new key is current and works, and
+// that the old key still works if it worked before.
 func (l *life) rotateKey(ctx context.Context, secretID string) (old, new apikey.Key, err error) {
 	if old, err = l.cloud.currentKey(ctx, secretID); err != nil {
 		return old, new, err
@@ -196,7 +196,7 @@ func (l *life) firstTest(ctx context.Context) error {
 	})
 }
 
-// putLabels stores a value with two labels in a secret that nothing rotates.
+// putLabels stores a value with two labels in a secret without rotation.
 func (l *life) putLabels(ctx context.Context) error {
 	name, value := l.scratch(), "{}"
 	if _, err := l.cloud.secrets.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: &name,
@@ -223,7 +223,7 @@ func (l *life) putLabels(ctx context.Context) error {
 	return nil
 }
 
-// firstKey puts the first key in, after a login on the terminal.
+// firstKey stores the first key after a login on the terminal.
 func (l *life) firstKey(ctx context.Context) error {
 	fmt.Fprintln(l.out)
 	if err := l.run.logIn(ctx, "bootstrap", l.service(), "--registry", l.config.Registry); err != nil {
@@ -240,7 +240,8 @@ func (l *life) firstKey(ctx context.Context) error {
 	return l.tag(ctx, l.service(), map[string]string{settings.TagOwner: me.Email})
 }
 
-// askRegistry asks the registry with the current key, and lets the function do the same.
+// askRegistry sends requests to the registry with the current key, and lets the function do the
+// same.
 func (l *life) askRegistry(ctx context.Context) error {
 	key, err := l.cloud.currentKey(ctx, l.service())
 	if err != nil {
@@ -262,8 +263,8 @@ func (l *life) askRegistry(ctx context.Context) error {
 	return err
 }
 
-// onNeed revokes the current key at the registry, and lets the state machine run: it must have the
-// secret rotated, with the issuing credential.
+// onNeed revokes the current key at the registry and starts the state machine. The state machine
+// must rotate the secret, with the issuing credential.
 func (l *life) onNeed(ctx context.Context) error {
 	if l.issuer() == "" {
 		return errSkipped{"the file names no issuing credential, which creates a key when the current one is refused"}
@@ -287,7 +288,7 @@ func (l *life) onNeed(ctx context.Context) error {
 	})
 }
 
-// rotateOnce rotates the secret, and looks at what only the first rotation shows.
+// rotateOnce rotates the secret and makes the observations of the first rotation.
 func (l *life) rotateOnce(ctx context.Context) error {
 	before, err := l.cloud.vault.ReadCurrent(ctx, l.service())
 	if err != nil {
@@ -317,7 +318,7 @@ func (l *life) rotateOnce(ctx context.Context) error {
 	return l.readLogs(ctx)
 }
 
-// readLogs reads what the functions logged so far, while nothing was denied.
+// readLogs reads the logs of the functions before any permission is denied.
 func (l *life) readLogs(ctx context.Context) error {
 	l.seen.Refused, l.seen.StepsDone = nil, 0
 	for _, f := range []lambdaFunction{l.rotate, l.revoke} {
@@ -338,9 +339,9 @@ func (l *life) readLogs(ctx context.Context) error {
 	return nil
 }
 
-// holdAndRevoke uses the superseded key after its grace period: a sweep holds it, and the next one
-// after the quiet period revokes it. The periods are lowered by tags, because the file takes none so
-// short.
+// holdAndRevoke uses the superseded key after its grace period. A sweep then holds the key, and the
+// next sweep after the quiet period revokes it. Tags set short periods, because the configuration
+// file does not accept periods that short.
 func (l *life) holdAndRevoke(ctx context.Context) error {
 	s, err := l.describe(ctx, l.service())
 	if err != nil {
@@ -407,7 +408,7 @@ func (l *life) rollBack(ctx context.Context) error {
 	if !now.Equal(old) || !l.logsIn(ctx, now) {
 		return errors.New("the old key is not current, or does not log in")
 	}
-	// Where AWSPENDING stays on a version after its rotation, it now blocks the next one.
+	// If AWSPENDING stayed on the version after its rotation, it would block the next rotation.
 	if err := l.unstick(ctx); err != nil {
 		return err
 	}
@@ -415,7 +416,7 @@ func (l *life) rollBack(ctx context.Context) error {
 	return err
 }
 
-// testRun starts a rotation that only tests the configuration.
+// testRun starts a rotation with RotateImmediately=false, which only tests the configuration.
 func (l *life) testRun(ctx context.Context) error {
 	before, err := l.cloud.currentKey(ctx, l.service())
 	if err != nil {
@@ -457,8 +458,8 @@ func (l *life) testRun(ctx context.Context) error {
 	return nil
 }
 
-// stick stores a pending version by hand, as a rotation that was cut off leaves it. It must block the
-// next rotation, until the command removes AWSPENDING.
+// stick stores a pending version by hand, as an interrupted rotation leaves it. The version must
+// block the next rotation until the command removes AWSPENDING.
 func (l *life) stick(ctx context.Context) error {
 	value, err := l.cloud.vault.ReadCurrent(ctx, l.service())
 	if err != nil {
@@ -511,8 +512,8 @@ func (l *life) anotherStack(ctx context.Context) error {
 	return err
 }
 
-// fail lets a rotation fail in createSecret, before a key is created: a tag names another registry.
-// It waits for repetitions.
+// fail makes a rotation fail in createSecret before a key is created, with the tag of another
+// registry. It waits for retries.
 func (l *life) fail(ctx context.Context) (err error) {
 	before, err := l.describe(ctx, l.service())
 	if err != nil {
@@ -557,7 +558,7 @@ func (l *life) fail(ctx context.Context) (err error) {
 	return err
 }
 
-// askStranger asks the function to look at a secret whose rotation does not name it.
+// askStranger requests a dry run for a secret whose rotation does not name the function.
 func (l *life) askStranger(ctx context.Context) error {
 	name := l.stranger()
 	made, err := l.cloud.secrets.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: &name,
@@ -597,7 +598,7 @@ func (l *life) emergency(ctx context.Context) error {
 	return nil
 }
 
-// retireAll retires the secrets, and looks at what is left of the rotation.
+// retireAll retires the secrets and checks that rotation is off.
 func (l *life) retireAll(ctx context.Context) error {
 	before, err := l.describe(ctx, l.service())
 	if err != nil {

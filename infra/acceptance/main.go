@@ -1,9 +1,11 @@
-// Command acceptance settles, in the AWS account of the shell and at a live registry, what no
-// document says about them. `make acceptance` runs it, and docs/acceptance.md describes it.
+// Command acceptance checks facts about AWS and the registry that are not documented, in the AWS
+// account of the shell and at a live registry. `make acceptance` runs it, and docs/acceptance.md
+// describes it.
 //
-// It deploys a throwaway stack, puts a first key in, goes through the life of a key, judges each
-// fact in checks.go by what it saw, writes a report, and removes everything that has the name of the
-// run. Nothing in it depends on where it runs: a fact that a place cannot show is reported as such.
+// It deploys a temporary stack, stores a first key, goes through the life of a key, judges each
+// fact in checks.go by its observations, writes a report, and removes everything that has the name
+// of the run. It runs in the same way on AWS and on a local AWS. A fact that cannot be seen there
+// is reported as such.
 package main
 
 import (
@@ -52,8 +54,8 @@ func main() {
 	os.Exit(acceptance(o))
 }
 
-// acceptance returns the exit status. The first Ctrl-C ends the life and begins the removal; the
-// second one ends the removal, which then says what is left.
+// acceptance returns the exit status. The first Ctrl-C ends the life and starts the removal. The
+// second Ctrl-C ends the removal, which then reports what is left.
 func acceptance(o options) int {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -84,8 +86,8 @@ func acceptance(o options) int {
 	return 0
 }
 
-// phases returns the contexts of the life and of the removal. The first signal cancels the life, and
-// the second one the removal.
+// phases returns the contexts of the life and of the removal. The first signal cancels the life,
+// and the second one the removal.
 func phases(signals <-chan os.Signal) (living, removing context.Context) {
 	living, stopLiving := context.WithCancel(context.Background())
 	removing, stopRemoving := context.WithCancel(context.Background())
@@ -160,7 +162,7 @@ func (t *throwaway) confirm(yes bool) error {
 		return errors.New("there is no terminal to ask on: run it on a terminal, or with -yes")
 	}
 	fmt.Print("Type yes to continue: ")
-	// A terminal gives one line at a time, so nothing that is typed later is lost in the buffer.
+	// A terminal returns one line at a time, so later input is not lost in the buffer.
 	line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
 	if strings.TrimSpace(line) != "yes" {
 		return errors.New("nothing was done")
@@ -168,7 +170,8 @@ func (t *throwaway) confirm(yes bool) error {
 	return nil
 }
 
-// whole is the run: deploy, live, remove. The removal also follows a failure and Ctrl-C.
+// whole deploys, goes through the life and removes. It also removes after a failure and after
+// Ctrl-C.
 func (t *throwaway) whole(living, removing context.Context, registry *quilt.Client, o options, parts []part) *report {
 	began := time.Now()
 	r := &report{Run: t.name, Region: t.config.Region, Revision: t.revision(living), Began: began.UTC(),
@@ -199,7 +202,7 @@ func (t *throwaway) printLeft(out io.Writer, left []string) {
 	fmt.Fprintf(out, "to remove it, type: make acceptance CONFIG=<the same file> REMOVE=%s\n", t.name)
 }
 
-// revision is that of the checkout, if git knows it.
+// revision returns the revision of the checkout, or "" if git does not know it.
 func (t *throwaway) revision(ctx context.Context) string {
 	command := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty")
 	command.Dir = t.run.root
@@ -209,7 +212,7 @@ func (t *throwaway) revision(ctx context.Context) string {
 	return "unknown"
 }
 
-// write writes both forms of the report.
+// write writes the report as Markdown and as JSON.
 func write(folder string, r *report) (files []string, err error) {
 	for name, text := range map[string][]byte{"report.md": r.Markdown(), "report.json": r.JSON()} {
 		file := filepath.Join(folder, name)

@@ -2,8 +2,7 @@ package main
 
 import "time"
 
-// observations are what a run has seen, as far as it came: nil means that it was not seen. The
-// checks judge them.
+// observations are what a run has seen. nil means that it was not seen. The checks judge them.
 type observations struct {
 	Enforced *bool // a permission that a policy of the secret denies was refused
 
@@ -23,7 +22,7 @@ type observations struct {
 	Stranger    *string // what the function answered about a secret that it does not serve
 	Stages      *stages
 
-	Watched time.Duration // how long events were waited for
+	Watched time.Duration // how long the run waited for events
 	Events  []labelEvent
 	Service []serviceEvent
 	Retry   *retryPolicy
@@ -41,7 +40,7 @@ type labelsPut struct{ Asked, Answered, Described []string }
 // rotator is the rotation function of a secret before and after its rotation was cancelled.
 type rotator struct{ Before, After string }
 
-// pendingAfter is where AWSPENDING was when a rotation had succeeded.
+// pendingAfter is the version with AWSPENDING after a successful rotation.
 type pendingAfter struct{ Current, Pending string } // versions; "": none has it
 
 // failing is a rotation that had to fail in createSecret.
@@ -52,7 +51,7 @@ type failing struct {
 	LastRotatedAfter  time.Time
 }
 
-// stages is what IAM made of a denial that names one staging label.
+// stages is the effect of a policy that denies moving one staging label.
 type stages struct {
 	CurrentRefused bool // moving AWSCURRENT, which was denied
 	LabelMoved     bool // moving a label of ours, which was not
@@ -70,10 +69,10 @@ type serviceEvent struct {
 	HasToken        bool // the request id ends with the version of the rotation
 }
 
-// retryPolicy is that of the schedule of the sweeps.
+// retryPolicy is the retry policy of the schedule of the sweeps.
 type retryPolicy struct{ Attempts, Seconds int }
 
-// logLine is what the functions log of a step or a sweep.
+// logLine is a line that the functions log for a step or a sweep.
 type logLine struct {
 	At        time.Time
 	Message   string
@@ -86,8 +85,8 @@ type logLine struct {
 	Took      time.Duration
 }
 
-// registryAnswers are what the registry answered to the requests that a rotation relies on, made
-// with the current key.
+// registryAnswers are the registry's answers to requests that a rotation depends on. The requests
+// are made with the current key.
 type registryAnswers struct {
 	Create, List, Revoke string // errors; "": it may
 

@@ -12,8 +12,8 @@ const (
 	notConfigured = 4
 )
 
-// listKeys is a consumer in Python. Older releases of quilt3 take the registry from the user's
-// configuration only, which this run leaves alone.
+// listKeys is a consumer in Python. Older releases of quilt3 read the registry only from the user's
+// configuration, which this run does not change.
 const listKeys = `
 import os, sys
 try:
@@ -41,7 +41,8 @@ func (l *life) runQuilt3(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(home) }()
-	// Only quilt3 gets another home: the command finds its AWS credentials in that of the user.
+	// Only quilt3 gets another home folder, because the command reads its AWS credentials from the
+	// user's.
 	err = l.run.rotate(ctx, nil, "", "exec", l.service(), "--", "env", "HOME="+home, "XDG_DATA_HOME="+home,
 		"XDG_CONFIG_HOME="+home, "python3", "-c", listKeys)
 	switch errExit(err) {

@@ -10,10 +10,9 @@ import (
 	"quilt-rotate/internal/quilt"
 )
 
-// ask asks the registry, with the current key of a secret, for all that a rotation asks for. It
-// creates one key that is valid for a day, and revokes it. If the program dies in between, the key
-// has a name of the secret, so the next sweep finds it, and so does the removal. It fails if the
-// registry does not answer: then nothing is known.
+// ask sends the requests of a rotation to the registry, with the current key of a secret. It
+// creates one key that is valid for a day, and revokes it. If the program dies in between, the next
+// sweep and the removal find the key by its name. ask fails if the registry does not answer.
 func ask(ctx context.Context, client *quilt.Client, current apikey.Key, label, secretARN string,
 	patience time.Duration) (*registryAnswers, error) {
 	session, a := client.WithKey(current), &registryAnswers{}
@@ -43,7 +42,7 @@ func ask(ctx context.Context, client *quilt.Client, current apikey.Key, label, s
 	return a, a.revoke(ctx, session, client.WithKey(key.Secret), key)
 }
 
-// unanswered reports whether the registry gave no answer that says something about it.
+// unanswered reports whether the error says nothing about the registry, such as a network error.
 func unanswered(err error) bool {
 	_, down := errors.AsType[*quilt.UnavailableError](err)
 	_, lost := errors.AsType[*quilt.AnswerLostError](err)
@@ -72,8 +71,8 @@ func (a *registryAnswers) logIn(ctx context.Context, session *quilt.Session, pat
 	}
 }
 
-// use reads the recorded use of a key after its login, and after another one: a time of a whole
-// minute may be a chance, but hardly twice.
+// use reads the recorded use of a key after a login and after another login. One time at a whole
+// minute can be a coincidence.
 func (a *registryAnswers) use(ctx context.Context, session, used *quilt.Session, id string, patience time.Duration) {
 	recorded := func(after *time.Time) (last *time.Time) {
 		_ = await(ctx, patience, func() (bool, error) {
@@ -98,7 +97,7 @@ func (a *registryAnswers) use(ctx context.Context, session, used *quilt.Session,
 	}
 }
 
-// revoke revokes a key by its text, and once more by its id, which then does not exist.
+// revoke revokes a key by its text, and then again by its id, which no longer exists.
 func (a *registryAnswers) revoke(ctx context.Context, session, revoked *quilt.Session, key quilt.CreatedKey) error {
 	err := session.RevokeKeyBySecret(ctx, key.Secret)
 	if unanswered(err) {
@@ -123,8 +122,8 @@ func (a *registryAnswers) revoke(ctx context.Context, session, revoked *quilt.Se
 	return nil
 }
 
-// await calls done until it is true, or for as long as patience lasts. The error is that of the last
-// call, or errPatience.
+// await calls done until it returns true, or until the time is over. It returns the error of the
+// last call, or errPatience.
 func await(ctx context.Context, patience time.Duration, done func() (bool, error)) error {
 	for began, wait := time.Now(), 100*time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		ok, err := done()

@@ -19,12 +19,12 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// remove removes everything that has the name of the run, and says what is left. It can run again,
-// and after a run that died anywhere.
+// remove removes everything that has the name of the run, and reports what is left. It can be
+// repeated, and it works after a run that died at any point.
 //
 // The keys are revoked first, because a secret may be the only place that has the text of its key.
-// So a secret whose keys could not be revoked stays. The stacks follow, then the secrets and log
-// groups, which the stacks retain.
+// A secret whose keys could not be revoked therefore stays. Then remove deletes the stacks, and
+// then the secrets and log groups, which the stacks retain.
 func (t *throwaway) remove(ctx context.Context) (left []string) {
 	note := func(what string, err error) {
 		if err != nil {
@@ -62,7 +62,7 @@ func (t *throwaway) remove(ctx context.Context) (left []string) {
 	return left
 }
 
-// secrets are those of the run, by name.
+// secrets returns the secrets of the run, by name.
 func (t *throwaway) secrets(ctx context.Context) (names []string, err error) {
 	pages := secretsmanager.NewListSecretsPaginator(t.cloud.secrets, &secretsmanager.ListSecretsInput{
 		Filters: []types.Filter{{Key: types.FilterNameStringTypeName, Values: []string{t.name + "/"}}}})
@@ -94,7 +94,7 @@ func (t *throwaway) release(ctx context.Context, name string) error {
 	if _, bad := errors.AsType[*apikey.BadValueError](err); bad {
 		return nil
 	}
-	// And its tag may still name another registry, which retire refuses.
+	// Its tag may still name another registry, and retire refuses such a secret.
 	_, err = t.cloud.secrets.TagResource(ctx, &secretsmanager.TagResourceInput{SecretId: &name,
 		Tags: []types.Tag{{Key: aws.String(settings.TagRegistry), Value: &t.config.Registry}}})
 	if err != nil {
@@ -103,11 +103,12 @@ func (t *throwaway) release(ctx context.Context, name string) error {
 	return t.retire(ctx, name)
 }
 
-// retiredTag says that all keys of a secret are revoked: a second retire cannot know that.
+// retiredTag marks a secret whose keys are all revoked, because a second retire cannot find that
+// out.
 const retiredTag = "quilt-rotate-acceptance"
 
-// retire revokes the keys of a secret, once. It ends a rotation that the run has left behind, because
-// quilt-rotate retire refuses a secret with a rotation under way.
+// retire revokes the keys of a secret once. It first ends a rotation that the run has left, because
+// quilt-rotate retire refuses a secret with a rotation in progress.
 func (t *throwaway) retire(ctx context.Context, name string) error {
 	s, err := t.cloud.vault.Describe(ctx, name)
 	if err != nil || s.Tags[retiredTag] != "" {
@@ -138,7 +139,7 @@ func (t *throwaway) deleteSecret(ctx context.Context, name string) error {
 	return err
 }
 
-// groups are the log groups of the run. The functions' have a name that begins with that of the stack.
+// groups returns the log groups of the run. Their names begin with the name of the stack.
 func (t *throwaway) groups(ctx context.Context) (names []string, err error) {
 	for _, start := range []string{t.name, "/aws/lambda/" + t.name, "/aws/events/" + t.name} {
 		pages := cloudwatchlogs.NewDescribeLogGroupsPaginator(t.cloud.logs,
@@ -169,7 +170,7 @@ func notFound(err error) bool {
 	return ok && refusal.ErrorCode() == "ResourceNotFoundException"
 }
 
-// kept is what a removal leaves by design.
+// kept describes what a removal leaves on purpose.
 func (t *throwaway) kept() string {
 	return fmt.Sprintf("AWS keeps the KMS key of the alarms for 30 days after %s, and the CDK's bucket keeps the two "+
 		"packages; neither costs more than a cent", time.Now().UTC().Format(time.DateOnly))

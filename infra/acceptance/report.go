@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// A report is what a run hands over. It can be attached to a public issue: it has no key, and
-// neither the account nor the registry's name.
+// A report is the result of a run. It can be attached to a public issue, because it contains no
+// key, no account and no name of a registry.
 type report struct {
-	Run      string      `json:"run"` // name of the throwaway stack
+	Run      string      `json:"run"` // name of the temporary stack
 	Region   string      `json:"region"`
 	Revision string      `json:"revision"`
 	Began    time.Time   `json:"began"`
@@ -22,7 +22,7 @@ type report struct {
 	hide     replacement // what must not be shown
 }
 
-// lived is how one part of the life of the key ended.
+// lived is the result of one part of the life.
 type lived struct {
 	Part    string  `json:"part"`
 	Outcome outcome `json:"outcome"`
@@ -57,8 +57,7 @@ func (r *report) judge(o *observations) {
 	}
 }
 
-// ok reports whether the life of the key passed, and nothing is left. An answer that is different is
-// what the run is for, and no failure.
+// ok reports whether all parts passed and nothing is left. The answer "different" is not a failure.
 func (r *report) ok() bool {
 	for _, part := range r.Life {
 		if part.Outcome == failed {
@@ -68,7 +67,7 @@ func (r *report) ok() bool {
 	return len(r.Left) == 0
 }
 
-// replacement are texts that the report must not have, in pairs with what stands in their place.
+// replacement has pairs of a text that the report must not contain and its replacement.
 type replacement []string
 
 var keyText = regexp.MustCompile(`qk_[^\s"'\\` + "`" + `]+`)
@@ -77,13 +76,13 @@ func (h replacement) clean(text string) string {
 	return keyText.ReplaceAllString(strings.NewReplacer(h...).Replace(text), "[key]")
 }
 
-// JSON is the report for programs.
+// JSON returns the report for programs.
 func (r *report) JSON() []byte {
-	text, _ := json.MarshalIndent(r, "", "  ") // such values always marshal
+	text, _ := json.MarshalIndent(r, "", "  ") // cannot fail for these types
 	return append([]byte(r.hide.clean(string(text))), '\n')
 }
 
-// Markdown is the report for people.
+// Markdown returns the report for people.
 func (r *report) Markdown() []byte {
 	var b strings.Builder
 	count := map[answer]int{}

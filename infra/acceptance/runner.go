@@ -23,7 +23,7 @@ type runner struct {
 	out         io.Writer
 }
 
-// cdk runs the CDK's command in infra, and shows what it prints.
+// cdk runs the cdk command in infra and shows its output.
 func (r *runner) cdk(ctx context.Context, arguments ...string) error {
 	command := r.prepare(ctx, filepath.Join(r.root, "infra", "node_modules", ".bin", "cdk"), arguments)
 	command.Dir = filepath.Join(r.root, "infra")
@@ -34,7 +34,7 @@ func (r *runner) cdk(ctx context.Context, arguments ...string) error {
 	return nil
 }
 
-// rotate runs quilt-rotate and decodes what it prints into result, unless that is nil. input is its
+// rotate runs quilt-rotate and decodes its output into result if result is not nil. input is its
 // standard input.
 func (r *runner) rotate(ctx context.Context, result any, input string, arguments ...string) error {
 	command := r.prepare(ctx, r.command, arguments)
@@ -72,7 +72,7 @@ func (r *runner) prepare(ctx context.Context, program string, arguments []string
 	return command
 }
 
-// errExit is the exit status of a command, or -1.
+// errExit returns the exit status of a command, or -1.
 func errExit(err error) int {
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return exit.ExitCode()

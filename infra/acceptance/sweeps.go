@@ -21,7 +21,7 @@ import (
 	"quilt-rotate/internal/settings"
 )
 
-// scheduledTime is what EventBridge Scheduler replaces when it starts a run.
+// scheduledTime is the text that EventBridge Scheduler replaces by the time when it starts a run.
 const scheduledTime = "<aws.scheduler.scheduled-time>"
 
 // readSchedule reads the schedule of the sweeps, which a tag of the rotate function names.
@@ -70,7 +70,7 @@ func (l *life) runSweeps(ctx context.Context) error {
 	})
 }
 
-// readEvents reads the events that the rule wrote, and waits for one if there is none yet.
+// readEvents reads the events that the rule wrote. If there is no event yet, it waits for one.
 func (l *life) readEvents(ctx context.Context) error {
 	began := time.Now()
 	err := await(ctx, l.wait, func() (bool, error) {
@@ -111,8 +111,7 @@ func (l *life) readEvents(ctx context.Context) error {
 	return err
 }
 
-// addEvent keeps an event of the service's secret. The rule also gets those of other secrets, which
-// are nobody's business.
+// addEvent adds an event of the service's secret. It ignores the events of other secrets.
 func (l *life) addEvent(text string) {
 	var e struct {
 		Source     string   `json:"source"`

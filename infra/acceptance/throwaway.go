@@ -21,7 +21,7 @@ import (
 	"quilt-rotate/infra/config"
 )
 
-// prefix begins the name of every throwaway stack. The removal takes no other name.
+// prefix is the beginning of the name of every temporary stack. The removal refuses other names.
 const prefix = "quilt-rotate-acceptance-"
 
 func newName() string {
@@ -30,9 +30,9 @@ func newName() string {
 	return prefix + hex.EncodeToString(random)
 }
 
-// A throwaway is the stack of a run, with what else has its name: the stack of another team, the
-// stack that watches events, and the secrets <name>/… Everything is found by the name, so a removal
-// needs nothing else.
+// A throwaway is the temporary stack of a run and everything else with its name: the stack of
+// another team, the stack that records events, and the secrets <name>/… The removal finds
+// everything by the name.
 type throwaway struct {
 	name   string
 	config *config.Config // of the user
@@ -57,7 +57,7 @@ func (t *throwaway) logGroup() string { return "/aws/events/" + t.watchStack() }
 // folder has the files of the run. The report stays there.
 func (t *throwaway) folder() string { return filepath.Join(t.run.root, "build", "acceptance", t.name) }
 
-// issuer is the issuing credential that the user's file names first.
+// issuer is the first issuing credential in the user's file.
 func (t *throwaway) issuer() string {
 	for _, k := range t.config.All() {
 		if k.Issuer != "" {
@@ -70,10 +70,10 @@ func (t *throwaway) issuer() string {
 	return ""
 }
 
-// file is the configuration of the throwaway stack: the registry, the network and the rules of the
-// user's file, one secret of its own, and the lowest orphan age. The stack also sweeps the other
-// secrets of its registry, as every stack does: so grace and quiet period are not lower than those of
-// the user's file. Those of its own secret are lowered by tags, when it is deployed.
+// file returns the configuration of the temporary stack: the registry, the network and the rules of
+// the user's file, one new secret, and the minimum orphan age. Like every stack, it also sweeps the
+// other secrets of its registry, so its grace and quiet periods are not shorter than in the user's
+// file. Tags shorten the periods of its own secret after the deployment.
 func (t *throwaway) file() ([]byte, error) {
 	c := t.config
 	key := map[string]any{"name": t.service(), "schedule": "rate(30 days)"}
@@ -109,8 +109,8 @@ func (t *throwaway) file() ([]byte, error) {
 	return yaml.Marshal(file)
 }
 
-// deploy writes the configuration and deploys it with the CDK's command, as make deploy does. If the
-// program dies in between, CloudFormation continues by itself; the removal then deletes the stack.
+// deploy writes the configuration and deploys it with the cdk command, like make deploy. If the
+// program dies in between, CloudFormation continues. The removal then deletes the stack.
 func (t *throwaway) deploy(ctx context.Context) error {
 	text, err := t.file()
 	if err == nil {
@@ -130,7 +130,7 @@ func (t *throwaway) deploy(ctx context.Context) error {
 	return t.find(ctx)
 }
 
-// find asks for the functions and the state machine of the deployed stack.
+// find finds the functions and the state machine of the deployed stack.
 func (t *throwaway) find(ctx context.Context) error {
 	stack, err := t.cloud.stack(ctx, t.name)
 	if err != nil {
@@ -167,8 +167,8 @@ func (t *throwaway) watch(ctx context.Context) error {
 	return t.cloud.create(ctx, t.watchStack(), watchTemplate, nil)
 }
 
-// deployTeam deploys the template of docs/tools, as another team does: it finds the function by a
-// parameter of SSM.
+// deployTeam deploys the template of docs/tools, as another team would. The template finds the
+// function by a parameter of Systems Manager.
 func (t *throwaway) deployTeam(ctx context.Context) error {
 	template, err := os.ReadFile(filepath.Join(t.run.root, "docs", "tools", "cloudformation.yaml"))
 	if err != nil {
@@ -193,7 +193,7 @@ func (c *cloud) stack(ctx context.Context, name string) (types.Stack, error) {
 
 var errNoStack = errors.New("there is no such stack")
 
-// noStack reports whether there is no such stack: CloudFormation then answers ValidationError
+// noStack reports whether the stack does not exist. CloudFormation then answers ValidationError
 // (CloudFormation API reference, "DescribeStacks").
 func noStack(err error) bool {
 	refusal, ok := errors.AsType[smithy.APIError](err)
@@ -221,7 +221,7 @@ func (c *cloud) create(ctx context.Context, name, template string, parameters ma
 	})
 }
 
-// deleteStack deletes a stack if it exists, and waits for its end.
+// deleteStack deletes a stack if it exists, and waits until it is deleted.
 func (c *cloud) deleteStack(ctx context.Context, name string) error {
 	if _, err := c.stack(ctx, name); noStack(err) {
 		return nil
