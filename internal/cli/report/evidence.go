@@ -14,7 +14,7 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Facts are what was read about one secret.
+// Facts are the data that was read about one secret.
 type Facts struct {
 	Secret   vault.Secret
 	Versions []awsclient.DatedVersion
@@ -25,10 +25,10 @@ type Facts struct {
 	RevokeLog Coverage
 }
 
-// Coverage is how far back a log can be seen.
+// Coverage is how far back a log can be read.
 type Coverage struct {
-	From  time.Time // no line that is older is there; zero: nothing can be seen
-	Limit string    // why it does not go back as far as the report; ""
+	From  time.Time // time of the oldest possible line; zero: the log cannot be read
+	Limit string    // why the log does not go back as far as the report, or ""
 }
 
 func (c Coverage) sees(t time.Time) bool { return !c.From.IsZero() && !t.Before(c.From) }
@@ -53,7 +53,7 @@ const (
 	deleted        = "deleted"
 )
 
-// Evidence concludes from the facts.
+// Evidence draws the conclusions from the facts.
 func (f Facts) Evidence(w Window) Secret {
 	s := Secret{
 		Secret: f.Secret.Name, ARN: f.Secret.ARN, Created: moment(f.Secret.Created), Deleted: f.Secret.Deleted,
@@ -80,8 +80,8 @@ func (f Facts) Evidence(w Window) Secret {
 	return s
 }
 
-// setPolicy finds how long the time between two rotations may be: as it was asked for, or the
-// longest time that the schedule leaves, with its window.
+// setPolicy sets the maximum time between two rotations: the requested one, or the longest time
+// that the schedule and its window allow.
 func (s *Secret) setPolicy(r vault.Rotation, asked time.Duration) {
 	if r.Rules != (vault.RotationRules{}) && (r.Enabled || r.Function != "") {
 		s.Schedule = r.Rules.String()
@@ -153,8 +153,8 @@ func (b *builder) history() []Rotation {
 	return all
 }
 
-// unlogged is the kind of a version that became current although no line says so; "" if nothing
-// shows that it did.
+// unlogged returns the kind of a version that became current without a log line, or "" if nothing
+// shows that it became current.
 func (b *builder) unlogged(v awsclient.DatedVersion, replaced bool) Kind {
 	_, created := b.Journal.created[v.ID]
 	current := v.Has(vault.Current) || v.Has(vault.Previous) || replaced
@@ -179,7 +179,7 @@ func (b *builder) unlogged(v awsclient.DatedVersion, replaced bool) Kind {
 	return ""
 }
 
-// replaced says what the i-th version replaced, and what became of that key.
+// replaced returns the key that the i-th version replaced, and whether it was revoked.
 func (b *builder) replaced(all []Rotation, i int) *Replaced {
 	old := Replaced{}
 	if l, ok := b.Journal.cutOvers[all[i].VersionID]; ok && l.ReplacedVersion != "" {
@@ -224,7 +224,7 @@ func (b *builder) age(old *Replaced, before Rotation, version awsclient.DatedVer
 	old.Age, old.AgeSources = &age, []Source{source}
 }
 
-// lastEnd is the last line about the end of a key.
+// lastEnd returns the last log line about the revocation of a key.
 func (b *builder) lastEnd(old Replaced) (end line) {
 	for _, l := range b.Journal.ends {
 		sameVersion := l.Version != "" && l.Version == old.VersionID
@@ -237,7 +237,8 @@ func (b *builder) lastEnd(old Replaced) (end line) {
 	return end
 }
 
-// end says what became of a key: by the sweep's line, else by the trail, else by the labels.
+// end returns whether a key was revoked, from the sweep's line, or from the trail, or from the
+// labels.
 func (b *builder) end(old Replaced) End {
 	version := b.dated[old.VersionID]
 	at, by := b.Trail.revoked(old.KeyID)
@@ -270,8 +271,8 @@ func (b *builder) end(old Replaced) End {
 	return End{State: NotSeen, Sources: []Source{}}
 }
 
-// gaps are the times without a rotation that are longer than the policy allows. The time before the
-// first rotation counts from the first version, and the time after the last one until now.
+// gaps returns the times without a rotation that are longer than the policy allows. The time before
+// the first rotation counts from the first version, and the time after the last one until now.
 func (b *builder) gaps(all []Rotation, most Gap) []Gap {
 	found := []Gap{}
 	if most.Length == 0 {
@@ -294,7 +295,7 @@ func (b *builder) gaps(all []Rotation, most Gap) []Gap {
 	}
 	for i, r := range all {
 		if r.Kind == Written && i > 0 || r.unsure {
-			continue // it may have changed something else than the key, or never have become current
+			continue // it may have changed another field, or may never have become current
 		}
 		judge(r.Time, false)
 		from, atLeast, sources = r.Time, false, r.Sources
@@ -335,7 +336,7 @@ func (b *builder) exceptions(all []Rotation) []Exception {
 	for _, l := range b.Journal.ends {
 		if l.Action == revocation.RevokeOrphan && !l.at.Before(b.Since) {
 			list = append(list, Exception{Kind: orphan, From: l.at, KeyID: l.KeyID, Reason: string(l.Reason),
-				What:    "a key that no version held, left by a rotation that was cut off, was revoked",
+				What:    "a key that no version held, left by an interrupted rotation, was revoked",
 				Sources: []Source{Log}})
 		}
 	}
@@ -343,7 +344,7 @@ func (b *builder) exceptions(all []Rotation) []Exception {
 	return append(list, b.now(all)...)
 }
 
-// now are the exceptions that Secrets Manager shows at this moment.
+// now returns the exceptions that Secrets Manager shows at the moment.
 func (b *builder) now(all []Rotation) (list []Exception) {
 	note := func(kind, what, reason, version string) {
 		list = append(list, Exception{Kind: kind, From: b.Now, What: what, Reason: reason, Version: version,
@@ -362,12 +363,12 @@ func (b *builder) now(all []Rotation) (list []Exception) {
 	if i := slices.IndexFunc(all, func(r Rotation) bool { return r.VersionID == current.ID }); i >= 0 &&
 		slices.ContainsFunc(all[i+1:], func(r Rotation) bool { return r.Kind.ByRotation() }) {
 		note(moved, "AWSCURRENT is not on the version of the last rotation: somebody moved it back, by quilt-rotate "+
-			"rollback or by hand; when is not known", "", current.ID)
+			"rollback or by hand; the time is not known", "", current.ID)
 	}
 	return list
 }
 
-// unseen says what of this secret is not known.
+// unseen returns what is not known about the secret.
 func (b *builder) unseen(s Secret, all []Rotation) (list []string) {
 	for _, c := range []Coverage{b.RotateLog, b.RevokeLog} {
 		if c.Limit != "" && b.Secret.Created.Before(c.From) {
@@ -390,24 +391,24 @@ func (b *builder) unseen(s Secret, all []Rotation) (list []string) {
 		}
 	}
 	if older > 0 {
-		list = append(list, fmt.Sprintf("%s without labels from before the log begins: whether they became current is "+
+		list = append(list, fmt.Sprintf("%s without labels are older than the log: whether they became current is "+
 			"not known", plural(older, "version")))
 	}
 	if derived > 0 {
-		list = append(list, fmt.Sprintf("which version was replaced follows only from the order of the versions in "+
-			"%s: no log line names it (an older release wrote it, or there is none), and a rollback in between is "+
+		list = append(list, fmt.Sprintf("the replaced version is derived from the order of the versions in "+
+			"%s: no log line names it (an older release wrote the line, or there is no line), and a rollback in between is "+
 			"not seen",
 			plural(derived, "case")))
 	}
 	if notSeen > 0 {
-		text := plural(notSeen, "replaced key") + ": neither a sweep's line nor a label shows what became of it"
+		text := plural(notSeen, "replaced key") + ": no log line of a sweep and no label shows whether it was revoked"
 		if b.Trail == nil {
 			text += "; a revocation by a person or a command is only in the audit trail"
 		}
 		list = append(list, text)
 	}
 	if s.MaxGap == 0 {
-		list = append(list, "gaps are not judged: no schedule says how often the key is to be rotated (give --max-gap)")
+		list = append(list, "gaps are not reported, because no schedule says how often to rotate the key (give --max-gap)")
 	}
 	return list
 }

@@ -24,8 +24,8 @@ var csvHeader = []string{
 	"reason", "sources",
 }
 
-// WriteCSV writes a row for each rotation, gap, exception and thing that could not be seen (RFC
-// 4180). The record says which of them it is. Rows with record "unseen" and no secret are about the
+// WriteCSV writes a row for each rotation, gap, exception and unseen source (RFC 4180). The column
+// record says which of them it is. Rows with record "unseen" and no secret are about the
 // whole report.
 func (r Report) WriteCSV(w io.Writer) error {
 	out := csv.NewWriter(w)

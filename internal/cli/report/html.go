@@ -50,7 +50,7 @@ func (r Report) WriteHTML(w io.Writer) error {
 	return p.Flush()
 }
 
-// A page writes HTML. Only raw writes text as it is.
+// A page writes HTML. Only raw writes a text without escaping it.
 type page struct{ *bufio.Writer }
 
 func (p page) raw(parts ...string) {
@@ -59,8 +59,8 @@ func (p page) raw(parts ...string) {
 	}
 }
 
-// text writes a text as text. The escapes of XML are also those of HTML, and package html would add
-// its table of 2,000 entities to the program.
+// text writes an escaped text. The escapes of XML are also those of HTML, and package html would
+// add its table of 2,000 entities to the program.
 func (p page) text(s string) { _ = xml.EscapeText(p.Writer, []byte(terminal.Legible(s))) }
 
 func (p page) element(name, class, text string) {
@@ -138,7 +138,7 @@ func (p page) secret(s Secret) {
 	p.raw("</section>\n")
 }
 
-// deviations are the gaps and the exceptions.
+// deviations writes the gaps and the exceptions.
 func (p page) deviations(s Secret) {
 	var rows [][]string
 	for _, g := range s.Gaps {

@@ -11,8 +11,8 @@ import (
 	"quilt-rotate/internal/rotation"
 )
 
-// The patterns select the lines that [Journal.Add] reads: every other line, such as the hourly ones
-// of sweeps with nothing to do, stays at CloudWatch Logs.
+// The patterns select the lines that [Journal.Add] reads. Other lines, such as those of hourly
+// sweeps with nothing to do, are not fetched from CloudWatch Logs.
 const (
 	rotatePattern = `{ ($.step = "createSecret") || ($.step = "finishSecret") || ($.level = "ERROR") }`
 	revokePattern = `{ ($.action = "revoke") || ($.action = "revoke-orphan") || ($.action = "unlabel") || ` +
@@ -34,9 +34,9 @@ type line struct {
 	at time.Time
 }
 
-// A Journal is what the functions logged about one secret: a line for each rotation and each key
-// that was revoked. Lines that every sweep repeats, such as those of a held key, are kept as
-// periods, so the size does not depend on the number of sweeps.
+// A Journal has the log lines about one secret: a line for each rotation and each revoked key.
+// Lines that every sweep repeats, such as those of a held key, are kept as periods, so the size
+// does not depend on the number of sweeps.
 type Journal struct {
 	created  map[string]line // by version: when its key was stored
 	cutOvers map[string]line // by version: when it became current
@@ -48,7 +48,7 @@ type periodKey struct {
 	kind, version, key, reason string
 }
 
-// A period is a time in which the same was logged again and again.
+// A period is a time in which the functions logged the same state again and again.
 type period struct {
 	periodKey
 	from, to time.Time
@@ -56,10 +56,10 @@ type period struct {
 	last     line
 }
 
-// Journals are those of all secrets, by ARN.
+// Journals are the journals of all secrets, by ARN.
 type Journals struct {
 	BySecret map[string]*Journal
-	Unread   int // lines that are not in the form of the functions
+	Unread   int // lines that the functions did not write
 }
 
 // NewJournals returns journals of the secrets with these ARNs. Lines of others are dropped.
@@ -124,8 +124,9 @@ func keepFirst(lines map[string]line, l line) {
 	}
 }
 
-// cutOver keeps the line of the cut-over itself, which names what was replaced, and not that of a
-// later call, which finds that it is done. Older releases name nothing; then the first line counts.
+// cutOver keeps the line of the cut-over itself, which names the replaced version. It drops the
+// line of a later call, which found that the cut-over was done. The lines of older releases name no
+// version. Then the first line counts.
 func (j *Journal) cutOver(l line) {
 	if known, ok := j.cutOvers[l.Version]; ok && known.ReplacedVersion == "" && l.ReplacedVersion != "" {
 		delete(j.cutOvers, l.Version)
@@ -135,7 +136,8 @@ func (j *Journal) cutOver(l line) {
 	keepFirst(j.cutOvers, l)
 }
 
-// lull is how long a state may go unmentioned: a sweep runs every hour, and a run may be missed.
+// lull is the maximum time between two lines of the same period. Sweeps run every hour, and one may
+// be missed.
 const lull = 26 * time.Hour
 
 // extend adds a line to the period that it belongs to. Pages of CloudWatch Logs may come out of

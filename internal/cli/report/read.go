@@ -22,7 +22,7 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// Options are what to read.
+// Options select what to read.
 type Options struct {
 	Secrets []string // names or ARNs; none: all managed secrets
 	Since   time.Duration
@@ -31,7 +31,7 @@ type Options struct {
 	// LogPatience is how long the logs are read at most. Default: until ctx ends.
 	LogPatience time.Duration
 
-	// Trail asks the audit trail for the changes of keys in the last days; nil: it is not
+	// Trail reads the changes of keys in the last days from the audit trail. nil: the trail is not
 	// configured.
 	Trail    func(ctx context.Context, days int) (*trail.Answer, error)
 	Progress func(string)
@@ -80,7 +80,7 @@ type reader struct {
 	mu        sync.Mutex
 }
 
-// functions are the two that serve a secret.
+// functions are the two functions that serve a secret.
 type functions struct {
 	rotate, revoke *group
 	unseen         []string
@@ -91,7 +91,7 @@ type group struct {
 	Coverage
 	pattern string
 	missing bool
-	unsure  bool // how long it keeps its lines is not known
+	unsure  bool // its retention is not known
 }
 
 func (r *reader) names(ctx context.Context) ([]string, error) {
@@ -115,7 +115,7 @@ func (r *reader) names(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// unseen notes once what could not be seen.
+// unseen adds what could not be read, once.
 func (r *reader) unseen(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -187,7 +187,7 @@ func (r *reader) readLogs(ctx context.Context) {
 	}
 	_ = all.Wait()
 	if n := r.journals.Unread; n > 0 {
-		r.unseen("%s of the functions' logs have another form and were left out", plural(n, "line"))
+		r.unseen("%s in the functions' logs were skipped, because other programs wrote them", plural(n, "line"))
 	}
 }
 
@@ -199,13 +199,14 @@ func (r *reader) find(ctx context.Context, arn, only string) *functions {
 		f.note("rotations", "the rotate function "+nameOf(arn), err)
 		return f
 	}
-	// a gap at the beginning, and the age of the first key, count from the rotation before: no key
-	// lives longer than a year, and this log has a few lines for each rotation
+	// A gap at the beginning and the age of the first key count from the rotation before the
+	// period. No key is valid for longer than a year, and this log has only a few lines for each
+	// rotation.
 	f.rotate = r.group(ctx, f, rotate, narrowed(rotatePattern, only), r.Report.Since.Add(-366*day))
 	name := rotate.Tags[settings.TagRevokeFunction]
 	if name == "" {
 		f.unseen = append(f.unseen, "the function "+rotate.Name+" has no tag "+settings.TagRevokeFunction+
-			", so the log of revocations is not known")
+			", so the log of the revocations was not found")
 		return f
 	}
 	revoke, err := r.Function(ctx, name)
@@ -224,7 +225,7 @@ func (f *functions) note(what, which string, err error) {
 	if awsclient.NotFound(err) {
 		why = "it no longer exists"
 	}
-	f.unseen = append(f.unseen, fmt.Sprintf("the log of %s cannot be seen: %s: %s", what, which, why))
+	f.unseen = append(f.unseen, fmt.Sprintf("the log of %s cannot be read: %s: %s", what, which, why))
 }
 
 // group describes the log group of a function. Without the permission to describe it, it is read
@@ -236,7 +237,7 @@ func (r *reader) group(ctx context.Context, f *functions, function awsclient.Fun
 	}
 	if level := strings.ToUpper(strings.TrimSpace(function.Environment[settings.EnvLogLevel])); level == "WARN" ||
 		level == "ERROR" {
-		f.unseen = append(f.unseen, fmt.Sprintf("the function %s has %s=%s, so it does not log what succeeds",
+		f.unseen = append(f.unseen, fmt.Sprintf("the function %s has %s=%s, so it does not log successful steps",
 			function.Name, settings.EnvLogLevel, level))
 	}
 	g := &group{Coverage: Coverage{From: from}, pattern: pattern}
@@ -249,14 +250,14 @@ func (r *reader) group(ctx context.Context, f *functions, function awsclient.Fun
 		g.From, g.missing = time.Time{}, true
 	case err != nil:
 		g.unsure = true
-		f.unseen = append(f.unseen, fmt.Sprintf("how long the log group %s keeps its lines is not known: %s",
+		f.unseen = append(f.unseen, fmt.Sprintf("the retention of the log group %s is not known: %s",
 			function.LogGroup, awsclient.Explain(err)))
 	case described.Retention > 0 && kept.After(from) && kept.After(described.Created):
-		g.From, g.Limit = kept, fmt.Sprintf("the log group %s keeps lines for %d days: nothing before %s can be seen",
+		g.From, g.Limit = kept, fmt.Sprintf("the log group %s keeps lines for %d days: the report shows nothing before %s",
 			function.LogGroup, described.Retention, clock(kept))
 	case described.Created.After(from):
-		g.From, g.Limit = described.Created, fmt.Sprintf("the log group %s begins on %s: what was before that, "+
-			"such as another stack's, is not in it", function.LogGroup, clock(described.Created))
+		g.From, g.Limit = described.Created, fmt.Sprintf("the log group %s was created on %s: earlier lines, "+
+			"such as those of another stack, are not in it", function.LogGroup, clock(described.Created))
 	}
 	if !g.From.After(r.Report.Since) {
 		g.Limit = ""
@@ -297,20 +298,20 @@ func (r *reader) readLog(ctx context.Context, name string) {
 		r.Progress(fmt.Sprintf("reading the log %s: %s, %s", name, plural(pages, "page"), plural(lines, "line")))
 	})
 	if err == nil {
-		if g.unsure { // it goes back to the oldest line at least
+		if g.unsure { // the log goes back at least to its oldest line
 			g.From = oldest
 		}
 		return
 	}
-	g.From = time.Time{} // the oldest lines come first, but which of them came is not known
+	g.From = time.Time{} // it is not known which lines were read
 	why := awsclient.Explain(err).Error()
 	if errors.Is(err, context.DeadlineExceeded) {
 		why = "it could not be read to its end in time"
 	}
-	r.unseen("the log %s cannot be seen, or only in part: %s", name, why)
+	r.unseen("the log %s could not be read, or only in part: %s", name, why)
 }
 
-// readTrail asks the audit trail, once for all secrets.
+// readTrail reads the audit trail once for all secrets.
 func (r *reader) readTrail(ctx context.Context) {
 	if r.Trail == nil {
 		return
@@ -318,7 +319,7 @@ func (r *reader) readTrail(ctx context.Context) {
 	days := int((r.Options.Since + day - 1) / day)
 	if days > trail.MaxDays {
 		days = trail.MaxDays
-		r.unseen("the registry's audit trail was asked about the last %d days only", days)
+		r.unseen("the registry's audit trail was read for the last %d days only", days)
 	}
 	answer, err := r.Trail(ctx, days)
 	if err != nil {
@@ -327,21 +328,21 @@ func (r *reader) readTrail(ctx context.Context) {
 			if hint := terminal.Hint(err); hint != "" {
 				text += " (" + hint + ")"
 			}
-			r.unseen("the registry's audit trail cannot be seen: %s", text)
+			r.unseen("the registry's audit trail could not be read: %s", text)
 		}
 		return
 	}
 	if len(answer.Rows) >= trail.MaxLimit {
-		r.unseen("the registry's audit trail gave its newest %d rows only", len(answer.Rows))
+		r.unseen("the registry's audit trail returned only its newest %d rows", len(answer.Rows))
 	}
 	r.trail = NewChanges(answer)
 	if n := r.trail.Unnamed; n > 0 {
-		r.unseen("%s in the audit trail name no key: the sweep revokes keys by their own text, which the trail hides",
+		r.unseen("%s in the audit trail have no key id, because sweeps revoke keys by their text, which the trail hides",
 			plural(n, "revocation"))
 	}
 }
 
-// conclude makes the evidence of what was read.
+// conclude draws the conclusions for all secrets.
 func (r *reader) conclude() {
 	w := Window{Now: r.Time, Since: r.Report.Since, MaxGap: r.MaxGap}
 	r.Report.Secrets = []Secret{}
@@ -374,7 +375,7 @@ func (r *reader) conclude() {
 	slices.SortStableFunc(r.Report.Secrets, func(a, b Secret) int { return cmp.Compare(a.Secret, b.Secret) })
 }
 
-// hoist moves what could not be seen of every secret to the head of the report.
+// hoist moves what could not be read for all secrets to the beginning of the report.
 func (r *reader) hoist() {
 	list := r.Report.Secrets
 	if len(list) < 2 {

@@ -1,15 +1,17 @@
 // Package report collects the evidence that auditors ask for: when each secret's key was rotated,
-// how old the replaced key was, when that key was revoked and that it was seen refused, how long no
-// rotation was seen, and what the exceptions were.
+// how old the replaced key was, when that key was revoked and that the registry then refused it,
+// the gaps between rotations, and the exceptions.
 //
 // [Facts.Evidence] is pure: it concludes from facts that were read. [Read] reads them from Secrets
 // Manager, from the log groups of the functions and, if it is configured, from the registry's audit
 // trail. The report writes itself as a table, as JSON, as CSV and as an HTML page.
 //
-//   - Each line names its sources ([Source]). What follows only from the order of other lines says so.
-//   - Absence is not evidence: what could not be seen is in Unseen, and a gap says whether the log covers it.
-//   - Times are those of AWS: of CloudWatch Logs for lines, of Secrets Manager for versions.
-//   - It shows ids and fingerprints of keys, and nothing that looks like a key.
+//   - Each line names its sources ([Source]). A value that was derived from the order of versions is
+//     marked.
+//   - A missing log line is not evidence. Unseen lists what could not be read, and each gap says whether
+//     the log covers it.
+//   - Times come from AWS: from CloudWatch Logs for lines, from Secrets Manager for versions.
+//   - The report shows ids and fingerprints of keys, never a key.
 //
 // It changes nothing.
 package report
@@ -21,7 +23,7 @@ import (
 	"quilt-rotate/internal/cli/awsclient"
 )
 
-// Source is what a line of the report rests on.
+// Source is where the data of a line comes from.
 type Source string
 
 // The sources.
@@ -41,13 +43,13 @@ var Meanings = []struct {
 	{Trail, "the audit trail of the registry (Athena)"},
 }
 
-// Report is the evidence about some secrets. The JSON fields are a contract: new ones may come, and
-// none changes its meaning.
+// Report is the evidence about some secrets. The JSON fields are a contract: fields may be
+// added, and the meaning of a field never changes.
 type Report struct {
 	Place   awsclient.Place `json:"place"`
 	Time    time.Time       `json:"time"` // Secrets Manager's clock
 	Since   time.Time       `json:"since"`
-	Unseen  []string        `json:"unseen"` // what could not be seen of all secrets, or of many
+	Unseen  []string        `json:"unseen"` // what could not be read for all or many secrets
 	Secrets []Secret        `json:"secrets"`
 }
 
@@ -69,7 +71,7 @@ type Secret struct {
 	Hint       string      `json:"hint,omitempty"`
 }
 
-// Kind is what made a version current.
+// Kind is how a version became current.
 type Kind string
 
 // The kinds.
@@ -77,8 +79,8 @@ const (
 	Rotated Kind = "rotation"
 	OnNeed  Kind = "rotation-on-need" // of the state machine of the sweeps: the key was refused, or about to expire
 	First   Kind = "first-value"      // the version with which the secret was created
-	Written Kind = "written"          // by no rotation that the log shows: bootstrap, recover or another tool
-	Unknown Kind = "not-known"        // no log line is there, and the log does not go back so far
+	Written Kind = "written"          // not by a rotation in the log: by bootstrap, recover or another tool
+	Unknown Kind = "not-known"        // there is no log line, and the log does not go back that far
 )
 
 // ByRotation reports whether a rotation made the version current.
@@ -111,14 +113,14 @@ type Replaced struct {
 	End         End      `json:"end"`
 }
 
-// State is what became of a replaced key.
+// State is the state of a replaced key.
 type State string
 
 // The states.
 const (
-	Revoked   State = "revoked"       // by the sweep, which then saw a login with it refused
-	Gone      State = "gone"          // the sweep found it refused and no longer known: something else revoked it
-	Elsewhere State = "revoked-there" // the trail has its revocation; no sweep looked at it afterwards
+	Revoked   State = "revoked"       // by the sweep, which then checked that the registry refuses the key
+	Gone      State = "gone"          // the sweep found that the key no longer exists, so something else revoked it
+	Elsewhere State = "revoked-there" // only the trail shows the revocation
 	Expired   State = "expired"
 	InGrace   State = "in-grace"
 	Waiting   State = "waiting" // it has a label, and the sweep has not revoked it yet
@@ -126,11 +128,11 @@ const (
 	NotSeen   State = "not-seen"
 )
 
-// End is what became of a replaced key.
+// End is the end of a replaced key.
 type End struct {
 	State       State      `json:"state"`
 	Time        *time.Time `json:"time,omitempty"`
-	RefusedSeen bool       `json:"refusedSeen"`      // a login with the key was tried after that, and refused
+	RefusedSeen bool       `json:"refusedSeen"`      // the registry refused a later login with the key
 	Reason      string     `json:"reason,omitempty"` // the sweep's, such as grace-over
 	By          string     `json:"by,omitempty"`     // the registry user, as the trail says it
 	Until       *time.Time `json:"until,omitempty"`  // of the grace period
@@ -140,7 +142,7 @@ type End struct {
 // Gap is a time without a rotation that is longer than the policy allows.
 type Gap struct {
 	From    time.Time  `json:"from"`
-	To      *time.Time `json:"to,omitempty"` // nil: it goes on
+	To      *time.Time `json:"to,omitempty"` // nil: it continues
 	Length  Span       `json:"seconds"`
 	AtLeast bool       `json:"atLeast,omitempty"` // it may have begun earlier
 	Covered bool       `json:"covered"`           // the log goes back to its beginning and would show a rotation

@@ -25,7 +25,7 @@ func (r Report) WriteTable(w io.Writer, width int) error {
 	if err := write(w, lines, width); err != nil {
 		return err
 	}
-	for _, s := range r.Secrets { // one after the other: the report of a fleet is long
+	for _, s := range r.Secrets { // one at a time, because the report of many secrets is long
 		if err := write(w, append([]string{""}, s.lines(width)...), width); err != nil {
 			return err
 		}

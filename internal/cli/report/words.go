@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// words say the parts of a report to people: the table and the page share them.
+// This file has the texts of the table and of the page.
 
 func (r Report) totals() string {
 	rotations, gaps, exceptions := 0, 0, 0
@@ -25,7 +25,7 @@ func (r Report) window() string {
 	return fmt.Sprintf("from %s to %s", clock(r.Since), clock(r.Time))
 }
 
-// policy says how the secret is rotated, and what counts as a gap.
+// policy describes how the secret is rotated, and what a gap is.
 func (s Secret) policy() string {
 	var words []string
 	switch {
@@ -79,7 +79,7 @@ func (r Rotation) what() string {
 	return text
 }
 
-// keyName is how a key is shown: by its fingerprint and its id, as far as they are known.
+// keyName returns the fingerprint and the id of a key, if they are known.
 func keyName(fingerprint, id, version string) string {
 	switch {
 	case fingerprint != "" && id != "":
@@ -113,7 +113,7 @@ func (p *Replaced) age() string {
 	return length(*p.Age)
 }
 
-// end says what became of a replaced key.
+// end describes the end of a replaced key.
 func (p *Replaced) end() string {
 	if p == nil {
 		return "-"
@@ -148,7 +148,7 @@ func (p *Replaced) refused() string {
 	return "not seen"
 }
 
-// sources of all that a row says, without repetition.
+// sources returns the sources of a row without duplicates.
 func (r Rotation) sources() string {
 	all := append([]Source{}, r.Sources...)
 	if r.Replaced != nil {
