@@ -23,8 +23,8 @@ func TestTheHelpOfMakeFitsATerminal(t *testing.T) {
 		}
 	}
 	words := strings.Join(strings.Fields(string(out)), " ")
-	for _, want := range []string{"make demo Watch the life of a key: rotated under load, held, revoked (on a " +
-		"sandbox, in seconds) make", "make soak Go through every crash", "make soak SOAK=1h"} {
+	for _, want := range []string{"make demo Show the life of a key in a sandbox: rotated under load, held, " +
+		"revoked make", "make soak Test every crash point", "make soak SOAK=1h"} {
 		if !strings.Contains(words, want) {
 			t.Errorf("the help lacks %q:\n%s", want, out)
 		}

@@ -50,7 +50,7 @@ var checks = []check{
 		"Each rotation creates a key with the current one. If it may not, the secret needs an issuing " +
 			"credential (issuer).",
 		"The current key creates a key that is valid for a day, lists it and revokes it.",
-		[]string{"may a key create, list and revoke keys?", "may a key create keys"},
+		[]string{"can a key create, list and revoke keys?", "may a key create keys"},
 		registry(func(r *registryAnswers) finding {
 			for _, refused := range []struct{ what, err string }{{"create", r.Create}, {"list", r.List},
 				{"revoke", r.Revoke}} {
@@ -63,7 +63,7 @@ var checks = []check{
 	{"use-recorded", "The registry records the use of a key at once.",
 		"The quiet period: without it, the grace period alone decides when a superseded key is revoked.",
 		"A new key logs in, and its lastUsedAt is read.",
-		[]string{"does the registry record the use of a key, and without delay?"},
+		[]string{"does the registry record the use of a key without delay?"},
 		registry(func(r *registryAnswers) finding {
 			switch {
 			case r.Create != "" || r.NotAccepted != "":
@@ -369,7 +369,7 @@ var checks = []check{
 	{"network", "The network lets the functions reach Secrets Manager and the registry.",
 		"The option network of the file, and the VPC endpoints or the NAT that its subnets need.",
 		"A sweep that only looks is answered by the function itself.",
-		[]string{"does the network let the functions through?"},
+		[]string{"can the functions reach the registry?"},
 		of(func(o *observations) *string { return o.NotReached }, func(reason *string) finding {
 			if *reason != "" {
 				return no("%s", *reason)
