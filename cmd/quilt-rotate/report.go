@@ -96,8 +96,8 @@ func (o *reportCommand) Run(ctx context.Context, c *terminal.Console) error {
 		return err
 	}
 	if options.Trail == nil {
-		evidence.Unseen = slices.Insert(evidence.Unseen, 0, "the registry's audit trail was not read (give --database), "+
-			"so the report does not show who created and revoked keys outside the functions")
+		evidence.Unseen = slices.Insert(evidence.Unseen, 0, "the registry's audit trail was not read (give "+
+			"--database), so the report does not show who created and revoked keys outside the functions")
 	}
 	if err := o.write(c, evidence); err != nil {
 		return err

@@ -37,7 +37,8 @@ With --json: an array with one object for each secret, in the order of the argum
 registry, rotation {on, function, last, next, overdue, underWay, underWaySince, lastOnNeed, onNeedOff}, pausedUntil,
 pauseReason, allSweepsPaused, replicas, versions [{versionId, stages, value, supersededSince, sameKeyAs, keyId, keyName,
 fingerprint, owner, status, createdAt, expiresAt, lastUsedAt}], sweep {outcome, actions, notes, wouldFail {errorType,
-error}, health, registry}, history {rotations, unseen}, problems [{severe, text, hint}], error, hint. Unknown values are left out.
+error}, health, registry}, history {rotations, unseen}, problems [{severe, text, hint}], error, hint. Unknown values are
+left out.
 
 Exit status 1: a secret could not be read, or only a part of it. A problem of a secret does not change the exit status.`
 }

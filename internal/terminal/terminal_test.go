@@ -114,7 +114,8 @@ func TestQuestionsFailWithoutATerminal(t *testing.T) {
 	}
 	err := c.Confirm(t.Context(), "this ends the world", "world")
 	if err == nil || terminal.Hint(err) != "add --yes to confirm it here" || out.Len() > 0 {
-		t.Errorf("a confirmation in a pipe: got %v with the hint %q and the output %q", err, terminal.Hint(err), out.String())
+		t.Errorf("a confirmation in a pipe: got %v with the hint %q and the output %q", err, terminal.Hint(err),
+			out.String())
 	}
 }
 

@@ -396,9 +396,8 @@ func (b *builder) unseen(s Secret, all []Rotation) (list []string) {
 	}
 	if derived > 0 {
 		list = append(list, fmt.Sprintf("the replaced version is derived from the order of the versions in "+
-			"%s: no log line names it (an older release wrote the line, or there is no line), and a rollback in between is "+
-			"not seen",
-			plural(derived, "case")))
+			"%s: no log line names it (an older release wrote the line, or there is no line), and a rollback in "+
+			"between is not seen", plural(derived, "case")))
 	}
 	if notSeen > 0 {
 		text := plural(notSeen, "replaced key") + ": no log line of a sweep and no label shows whether it was revoked"
@@ -408,7 +407,8 @@ func (b *builder) unseen(s Secret, all []Rotation) (list []string) {
 		list = append(list, text)
 	}
 	if s.MaxGap == 0 {
-		list = append(list, "gaps are not reported, because no schedule says how often to rotate the key (give --max-gap)")
+		list = append(list, "gaps are not reported, because no schedule says how often to rotate the key "+
+			"(give --max-gap)")
 	}
 	return list
 }

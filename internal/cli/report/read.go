@@ -253,8 +253,8 @@ func (r *reader) group(ctx context.Context, f *functions, function awsclient.Fun
 		f.unseen = append(f.unseen, fmt.Sprintf("the retention of the log group %s is not known: %s",
 			function.LogGroup, awsclient.Explain(err)))
 	case described.Retention > 0 && kept.After(from) && kept.After(described.Created):
-		g.From, g.Limit = kept, fmt.Sprintf("the log group %s keeps lines for %d days: the report shows nothing before %s",
-			function.LogGroup, described.Retention, clock(kept))
+		g.From, g.Limit = kept, fmt.Sprintf("the log group %s keeps lines for %d days: the report shows nothing "+
+			"before %s", function.LogGroup, described.Retention, clock(kept))
 	case described.Created.After(from):
 		g.From, g.Limit = described.Created, fmt.Sprintf("the log group %s was created on %s: earlier lines, "+
 			"such as those of another stack, are not in it", function.LogGroup, clock(described.Created))
@@ -337,8 +337,8 @@ func (r *reader) readTrail(ctx context.Context) {
 	}
 	r.trail = NewChanges(answer)
 	if n := r.trail.Unnamed; n > 0 {
-		r.unseen("%s in the audit trail have no key id, because sweeps revoke keys by their text, which the trail hides",
-			plural(n, "revocation"))
+		r.unseen("%s in the audit trail have no key id, because sweeps revoke keys by their text, which the "+
+			"trail hides", plural(n, "revocation"))
 	}
 }
 

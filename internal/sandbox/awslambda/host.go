@@ -73,8 +73,8 @@ type limiter func(parent context.Context, limit time.Duration) (context.Context,
 // New returns a Host without functions.
 func New(options Options) (*Host, error) {
 	if options.Region == "" || !accountPattern.MatchString(options.Account) {
-		return nil, fmt.Errorf("start Lambda host: the region is %q and the account is %q: set a region and an account "+
-			"of 12 digits", options.Region, options.Account)
+		return nil, fmt.Errorf("start Lambda host: the region is %q and the account is %q: set a region and "+
+			"an account of 12 digits", options.Region, options.Account)
 	}
 	if options.Clock == nil {
 		options.Clock = &clock.Clock{}

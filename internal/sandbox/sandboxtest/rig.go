@@ -199,7 +199,7 @@ func (p *Process) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 	request = request.Clone(request.Context())
 	request.Header.Set(processHeader, p.ID)
-	return p.rig.Sandbox.RoundTrip(request)
+	return p.rig.RoundTrip(request)
 }
 
 // ProcessOf tells which process a request is from; "" for the test's own.

@@ -16,7 +16,8 @@ import (
 func Timeless(t *testing.T, test func(t *testing.T, r *Rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		test(t, start(t, sandbox.Options{RotationTries: 1, RetryDelay: time.Millisecond, Listen: (&addresses{}).listen}))
+		test(t, start(t, sandbox.Options{RotationTries: 1, RetryDelay: time.Millisecond,
+			Listen: (&addresses{}).listen}))
 	})
 }
 
