@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// leakLength is how many characters in a row give something away. A fingerprint shows three at each
-// end of a key.
+// leakLength is the number of consecutive characters that count as a leak. A fingerprint shows
+// three at each end of a key.
 const leakLength = 10
 
 // Canaries are texts that must never be printed.
@@ -19,12 +19,12 @@ type Canaries struct {
 	parts map[string]string // of every form of every text: what it is a part of
 }
 
-// NewCanaries watches for texts: whole or in part, plain, hex, base64 at any alignment, escaped for
-// URLs or JSON.
+// NewCanaries returns canaries for texts. They are found whole or in part, plain, as hex, as base64
+// at any alignment, and escaped for URLs or JSON.
 func NewCanaries() *Canaries { return &Canaries{map[string]bool{}, map[string]string{}} }
 
-// Add watches for one more text; kind is what a failure calls it. Texts too short to be told from
-// others are passed over.
+// Add adds a text. kind is its name in failures. Texts that are too short to be distinguished are
+// skipped.
 func (c *Canaries) Add(kind, text string) {
 	text = strings.TrimPrefix(text, "qk_")
 	if len(text) < leakLength || c.texts[text] {
@@ -59,8 +59,7 @@ func forms(text string) map[string]string {
 
 var keyOnTheWire = regexp.MustCompile(`qk_[A-Za-z0-9]+`)
 
-// AddFrom watches for every secret that travelled in requests: keys, passwords, tokens of logins
-// and of rotations.
+// AddFrom adds every secret in the requests: keys, passwords, and tokens of logins and rotations.
 func (c *Canaries) AddFrom(requests []Request) {
 	for _, q := range requests {
 		for _, key := range keyOnTheWire.FindAllString(q.Sent+"\n"+q.Answer, -1) {
@@ -96,7 +95,8 @@ func (c *Canaries) addFields(body string) {
 	c.Add("an access token", fields.AccessToken)
 }
 
-// Find names what of the texts is in the output, and how; "" for nothing. It never quotes.
+// Find describes which text is in the output, and in which form, or returns "". It never quotes the
+// text.
 func (c *Canaries) Find(output string) string {
 	for i := 0; i+leakLength <= len(output); i++ {
 		if what, found := c.parts[output[i:i+leakLength]]; found {

@@ -11,9 +11,9 @@ import (
 	"quilt-rotate/internal/sandbox/wire"
 )
 
-// Intercept puts a hook in front of the functions' requests; the test's own pass. The hook that
-// came last is asked first, and its next asks the one before. It replaces what was set by way of
-// Hooks, until it is removed.
+// Intercept adds a hook to the functions' requests. The requests of the test are not intercepted.
+// The last hook is called first, and its next calls the hook before it. Intercept replaces the hook
+// that was set with Hooks, until it is removed.
 func (r *Rig) Intercept(hook wire.Hook) (remove func()) {
 	i := &interception{hook}
 	r.interceptions.mu.Lock()
@@ -58,7 +58,7 @@ func (i *interceptions) run(c *wire.Call, next func()) {
 	next()
 }
 
-// On applies a hook to the requests for some operations only.
+// On limits a hook to some operations.
 func On(hook wire.Hook, operations ...string) wire.Hook {
 	return func(c *wire.Call, next func()) {
 		if slices.Contains(operations, c.Operation) {
@@ -69,7 +69,7 @@ func On(hook wire.Hook, operations ...string) wire.Hook {
 	}
 }
 
-// OnService applies a hook to the requests to one service only.
+// OnService limits a hook to one service.
 func OnService(service string, hook wire.Hook) wire.Hook {
 	return func(c *wire.Call, next func()) {
 		if c.Service == service {
@@ -80,7 +80,7 @@ func OnService(service string, hook wire.Hook) wire.Hook {
 	}
 }
 
-// Nth applies a hook to the n-th request that it is asked about, from 0, and to no other.
+// Nth limits a hook to the n-th request, counted from 0.
 func Nth(n int, hook wire.Hook) wire.Hook {
 	var mu sync.Mutex
 	seen := -1
@@ -100,13 +100,13 @@ func Nth(n int, hook wire.Hook) wire.Hook {
 // LoseRequest cuts the connection before the service sees the request.
 func LoseRequest(c *wire.Call, _ func()) { c.Cut() }
 
-// LoseAnswer lets the service do it, and cuts the connection.
+// LoseAnswer lets the service carry out the request and then cuts the connection.
 func LoseAnswer(c *wire.Call, next func()) {
 	next()
 	c.Cut()
 }
 
-// Before runs f before the request is carried out, After once it was and before its answer arrives.
+// Before runs f before the request is carried out. After runs f between the request and its answer.
 func Before(f func()) wire.Hook {
 	return func(_ *wire.Call, next func()) {
 		f()
@@ -114,7 +114,7 @@ func Before(f func()) wire.Hook {
 	}
 }
 
-// After is described at Before.
+// After runs f after the request was carried out, before its answer arrives.
 func After(f func()) wire.Hook {
 	return func(_ *wire.Call, next func()) {
 		next()
@@ -122,18 +122,18 @@ func After(f func()) wire.Hook {
 	}
 }
 
-// Answer answers in the service's place. The headers come in pairs of name and value.
+// Answer answers instead of the service. The headers are pairs of name and value.
 func Answer(status int, body string, headers ...string) wire.Hook {
 	return func(c *wire.Call, _ func()) { c.Respond(status, body, headers...) }
 }
 
-// AWSError refuses as Secrets Manager does.
+// AWSError answers with an error in the form of Secrets Manager.
 func AWSError(status int, code, message string) wire.Hook {
 	body, _ := json.Marshal(map[string]string{"__type": code, "Message": message})
 	return Answer(status, string(body), "Content-Type", "application/x-amz-json-1.1")
 }
 
-// EditAnswer changes the answer's bytes on their way.
+// EditAnswer replaces a text in the answer.
 func EditAnswer(old, new string) wire.Hook {
 	return func(c *wire.Call, next func()) {
 		next()
@@ -141,7 +141,7 @@ func EditAnswer(old, new string) wire.Hook {
 	}
 }
 
-// Gate holds requests back until it is opened.
+// A Gate holds requests until it is opened.
 type Gate struct {
 	Arrived chan struct{} // closed when the first request has come
 	Landed  chan struct{} // closed when the first held request was carried out
@@ -151,7 +151,7 @@ type Gate struct {
 	opening sync.Once
 }
 
-// NewGate makes a gate, which opens at the test's end at the latest.
+// NewGate returns a gate, which opens at the end of the test at the latest.
 func NewGate(t T) *Gate {
 	g := &Gate{Arrived: make(chan struct{}), Landed: make(chan struct{}), open: make(chan struct{})}
 	t.Cleanup(g.Open)
@@ -161,7 +161,7 @@ func NewGate(t T) *Gate {
 // Open lets all requests pass.
 func (g *Gate) Open() { g.opening.Do(func() { close(g.open) }) }
 
-// Stall makes the caller wait until the gate is opened.
+// Stall makes the caller wait until the gate is open.
 func (g *Gate) Stall(_ *wire.Call, next func()) {
 	g.arrive.Do(func() { close(g.Arrived) })
 	<-g.open
@@ -169,14 +169,14 @@ func (g *Gate) Stall(_ *wire.Call, next func()) {
 	g.land.Do(func() { close(g.Landed) })
 }
 
-// Hang makes the caller wait, for nothing.
+// Hang never answers the caller.
 func (g *Gate) Hang(c *wire.Call, _ func()) {
 	g.arrive.Do(func() { close(g.Arrived) })
 	<-g.open
 	c.Cut()
 }
 
-// LandLate cuts the connection; the service carries the request out once the gate is opened.
+// LandLate cuts the connection. The service carries out the request when the gate opens.
 func (g *Gate) LandLate(c *wire.Call, next func()) {
 	g.arrive.Do(func() { close(g.Arrived) })
 	go func() {
@@ -187,7 +187,7 @@ func (g *Gate) LandLate(c *wire.Call, next func()) {
 	c.Cut()
 }
 
-// Request is one that a function sent.
+// A Request is a request of a function.
 type Request struct {
 	Process   string
 	Operation string
@@ -196,14 +196,14 @@ type Request struct {
 	Answer    string
 }
 
-// Observed is a request of anybody, to be searched for what is secret; asked after next, its answer
-// too.
+// Observed returns a request of any sender, to search it for secrets. After next it includes the
+// answer.
 func Observed(c *wire.Call) Request {
 	return Request{Process: ProcessOf(c), Operation: c.Operation, Subject: subject(c), Sent: sent(c.Request, c.Body),
 		Answer: string(c.Answer)}
 }
 
-// Writes tells whether the request changes something at its service.
+// Writes reports whether the request changes something at its service.
 func (q Request) Writes() bool {
 	switch q.Operation {
 	case "DescribeSecret", "GetSecretValue", "ListSecrets", "ListSecretVersionIds", "GetFunction",
@@ -214,14 +214,14 @@ func (q Request) Writes() bool {
 	return true
 }
 
-// Trace gathers the requests of the functions, in the order in which they came.
+// A Trace records the requests of the functions in their order.
 type Trace struct {
 	mu   sync.Mutex
 	list []*Request
 }
 
-// Trace starts to gather, in the place of a former trace. It sees requests as they were sent, and
-// answers as the service gave them, whatever hooks do to them.
+// Trace starts a new trace in place of a former one. It records requests as they were sent and
+// answers as the service gave them, before any hook changes them.
 func (r *Rig) Trace() *Trace {
 	t := &Trace{}
 	r.interceptions.mu.Lock()
@@ -258,7 +258,7 @@ func sent(request *http.Request, body []byte) string {
 	return request.Header.Get("Authorization") + "\n" + request.URL.String() + "\n" + string(body)
 }
 
-// Take returns what was gathered, and starts anew.
+// Take returns the recorded requests and removes them from the trace.
 func (t *Trace) Take() []Request {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -270,7 +270,7 @@ func (t *Trace) Take() []Request {
 	return requests
 }
 
-// Operations names the operations of requests, each with its subject.
+// Operations returns the names of the operations of requests, each with its subject.
 func Operations(requests []Request) []string {
 	names := []string{}
 	for _, q := range requests {
@@ -279,7 +279,7 @@ func Operations(requests []Request) []string {
 	return names
 }
 
-// Count counts the requests for an operation.
+// Count returns the number of requests for an operation.
 func Count(requests []Request, operation string) int {
 	n := 0
 	for _, q := range requests {

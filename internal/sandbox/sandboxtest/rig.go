@@ -1,5 +1,5 @@
-// Package sandboxtest lets tests run the two functions in a sandbox: in this process, over the
-// services' real wire, as Lambda runs them (cold or warm), with processes that can be killed in the
+// Package sandboxtest runs the two functions in a sandbox, for tests: in this process, with
+// complete requests and responses, cold or warm as in Lambda. A test can kill a process in the
 // middle of a request.
 package sandboxtest
 
@@ -31,7 +31,7 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// T is what the rig needs of a test: [testing.TB] and [rapid.T] have it.
+// T is the part of a test that the rig needs. [testing.TB] and [rapid.T] implement it.
 type T interface {
 	Helper()
 	Fatalf(format string, args ...any)
@@ -39,37 +39,38 @@ type T interface {
 	Cleanup(func())
 }
 
-// Rig is a sandbox with both functions deployed in this process.
+// A Rig is a sandbox with both functions deployed in this process.
 type Rig struct {
 	T
 	*sandbox.Sandbox
-	Hands  *secretsmanager.Client // the test's own, as a person's or another program's
-	Output *Output                // everything that the functions wrote
+	Hands  *secretsmanager.Client // the client of the test, which acts as a person or another program
+	Output *Output                // the logs and metrics of the functions
 
 	RotateEnv settings.Rotate
 	RevokeEnv settings.Revoke
-	Timeout   time.Duration // of one invocation; as it is, it only catches what hangs
+	Timeout   time.Duration // of one invocation; the default only ends an invocation that hangs
 
-	// What holds for processes that start later.
+	// Settings of processes that start later.
 	NewKeyWait time.Duration // see [rotation.Rotator]
-	MaxLag     time.Duration // how long reads that lag are waited for; as it is, not long enough for a second look
+	MaxLag     time.Duration // how long to wait for an outdated read; the default is too short for a second read
 
 	processes atomic.Int64
-	started   sync.Map                // every process there was, by its id
+	started   sync.Map                // all processes, by id
 	warm      atomic.Pointer[Process] // nil: the next invocation starts a process
 	cold      atomic.Bool             // every invocation starts a process
 
 	interceptions interceptions
 }
 
-// New starts a sandbox and deploys the functions. The waits inside the functions are short, so that
-// what never comes true fails soon.
+// New starts a sandbox and deploys the functions. The waits of the functions are short, so that
+// expected failures come soon.
 func New(t T) *Rig {
 	t.Helper()
 	return NewPersistent(t, 1)
 }
 
-// NewPersistent starts a sandbox whose Secrets Manager tries a whole rotation that often.
+// NewPersistent starts a sandbox whose Secrets Manager tries a whole rotation the given number of
+// times.
 func NewPersistent(t T, rotationTries int) *Rig {
 	t.Helper()
 	return start(t, sandbox.Options{RotationTries: rotationTries, RetryDelay: time.Millisecond})
@@ -109,7 +110,7 @@ func (f handlerFunc) Invoke(ctx context.Context, payload []byte) ([]byte, error)
 }
 
 func (r *Rig) deploy(name string, function func(*Process) handler) {
-	deployed := map[string]string{settings.EnvRegistryURL: r.RegistryURL} // for those who look at the deployment
+	deployed := map[string]string{settings.EnvRegistryURL: r.RegistryURL} // for commands that read the deployment
 	tags := map[string]string{}
 	if name == sandbox.RotateFunction {
 		tags[settings.TagRevokeFunction] = sandbox.RevokeFunction
@@ -123,10 +124,10 @@ func (r *Rig) deploy(name string, function func(*Process) handler) {
 	}
 }
 
-// Cold lets every invocation start a process of its own, or, with false, go to a warm one.
+// Cold(true) makes every invocation start a new process. Cold(false) reuses a warm process.
 func (r *Rig) Cold(cold bool) { r.cold.Store(cold) }
 
-// Process is the process that the next invocation goes to.
+// Process returns the process of the next invocation.
 func (r *Rig) Process() *Process {
 	if p := r.warm.Load(); p != nil && !p.dead.Load() && !r.cold.Load() {
 		return p
@@ -136,12 +137,12 @@ func (r *Rig) Process() *Process {
 	return p
 }
 
-// Abandon lets the next invocation start a process of its own, while the former goes on: so does
-// Lambda when a caller gives up on one.
+// Abandon makes the next invocation start a new process while the former process continues, as in
+// Lambda when a caller gives up.
 func (r *Rig) Abandon() { r.warm.Store(nil) }
 
-// Process is one environment of the functions: its own clients, and nothing shared with others but
-// the network.
+// A Process is one execution environment of the functions. It has its own clients and shares only
+// the network with other processes.
 type Process struct {
 	ID     string
 	rig    *Rig
@@ -152,7 +153,7 @@ type Process struct {
 	kill   context.CancelFunc
 }
 
-// processHeader tells the wire which process a request is from.
+// processHeader is the request header with the id of the process that sent the request.
 const processHeader = "X-Sandbox-Process"
 
 // NewProcess starts a process.
@@ -185,14 +186,14 @@ func (r *Rig) NewProcess() *Process {
 	return p
 }
 
-// KillCaller kills the process that a request is from.
+// KillCaller kills the process that sent a request.
 func (r *Rig) KillCaller(c *wire.Call) {
 	if p, ok := r.started.Load(ProcessOf(c)); ok {
 		p.(*Process).Kill()
 	}
 }
 
-// RoundTrip is the process's network: a dead process has none.
+// RoundTrip is the network of the process. A killed process sends nothing.
 func (p *Process) RoundTrip(request *http.Request) (*http.Response, error) {
 	if p.dead.Load() {
 		return nil, context.Canceled
@@ -202,10 +203,10 @@ func (p *Process) RoundTrip(request *http.Request) (*http.Response, error) {
 	return p.rig.RoundTrip(request)
 }
 
-// ProcessOf tells which process a request is from; "" for the test's own.
+// ProcessOf returns the id of the process that sent a request, or "" for a request of the test.
 func ProcessOf(c *wire.Call) string { return c.Request.Header.Get(processHeader) }
 
-// Kill ends the process: it sends nothing more, and nobody hears its answer.
+// Kill ends the process. It sends no more requests, and its answer is lost.
 func (p *Process) Kill() {
 	p.dead.Store(true)
 	p.kill()
@@ -235,12 +236,12 @@ func (p *Process) Step(event Event) error {
 	return err
 }
 
-// Rotate hands the rotate function an event as it is, well-formed or not.
+// Rotate invokes the rotate function with an event, which may be invalid.
 func (p *Process) Rotate(payload []byte) (answer []byte, err error) {
 	return p.run(context.Background(), func(p *Process) handler { return p.rotate }, payload)
 }
 
-// Revoke hands the revoke function an event as it is, well-formed or not.
+// Revoke invokes the revoke function with an event, which may be invalid.
 func (p *Process) Revoke(payload []byte) (answer []byte, err error) {
 	return p.run(context.Background(), func(p *Process) handler { return p.revoke }, payload)
 }
@@ -250,12 +251,12 @@ func (p *Process) Sweep(secretID string) (revocation.Result, error) {
 	return p.sweep(map[string]any{"secretId": secretID})
 }
 
-// SweepAt runs one sweep in the process, as a schedule that started it for that time.
+// SweepAt runs one sweep in the process, as if a schedule had started it for that time.
 func (p *Process) SweepAt(secretID string, at time.Time) (revocation.Result, error) {
 	return p.sweep(map[string]any{"secretId": secretID, "time": at})
 }
 
-// Preview looks at what a sweep would do: a dry run.
+// Preview runs a dry run of a sweep.
 func (p *Process) Preview(secretID string) (revocation.Result, error) {
 	return p.sweep(map[string]any{"secretId": secretID, "dryRun": true})
 }
@@ -275,7 +276,7 @@ func (p *Process) sweep(event map[string]any) (revocation.Result, error) {
 	return result, err
 }
 
-// Event is Secrets Manager's event, as it stands on the wire.
+// An Event is an event of Secrets Manager in its JSON form.
 type Event struct {
 	Step               rotation.Step
 	SecretId           string //nolint:revive,staticcheck // the wire's name
@@ -283,8 +284,8 @@ type Event struct {
 	RotationToken      string `json:",omitempty"`
 }
 
-// quickRetries are the SDK's, without its waits, and for processes that live through more faults
-// than real ones.
+// quickRetries returns the SDK's retries without waits and without a limit for all requests,
+// because these processes meet more faults than real ones.
 func quickRetries() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxBackoff = time.Millisecond
@@ -292,7 +293,7 @@ func quickRetries() aws.Retryer {
 	})
 }
 
-// unlimited takes the SDK's client-side limit on retries away.
+// unlimited replaces the SDK's client-side limit of retries.
 type unlimited struct{}
 
 func (unlimited) GetToken(context.Context, uint) (func() error, error) {
@@ -300,7 +301,7 @@ func (unlimited) GetToken(context.Context, uint) (func() error, error) {
 }
 func (unlimited) AddTokens(uint) error { return nil }
 
-// Output gathers what the functions wrote.
+// Output has the output of the functions.
 type Output struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -318,7 +319,7 @@ func (o *Output) String() string {
 	return o.buf.String()
 }
 
-// Take returns what was written, and starts anew.
+// Take returns the output so far and removes it.
 func (o *Output) Take() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -327,7 +328,7 @@ func (o *Output) Take() string {
 	return text
 }
 
-// Lines are the log lines that contain all the given texts.
+// Lines returns the log lines that contain all the given texts.
 func (o *Output) Lines(texts ...string) []string {
 	var found []string
 line:

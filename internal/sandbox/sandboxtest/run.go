@@ -18,7 +18,7 @@ import (
 	"quilt-rotate/internal/sandbox/sweeps"
 )
 
-// Machine is the state machine of the sweeps. Each invocation goes to the process whose turn it is.
+// Machine is the state machine of the sweeps. Each invocation uses [Rig.Process].
 func (r *Rig) Machine() *sweeps.Machine {
 	return &sweeps.Machine{
 		Revoke:  func(_ context.Context, payload []byte) ([]byte, error) { return r.Process().Revoke(payload) },
@@ -70,8 +70,8 @@ func CheckEvent(event notice.Event) error {
 	return schema.check("event", schema.root, value)
 }
 
-// schema checks values against the part of JSON Schema that events.schema.json uses. It knows every
-// keyword in it, or fails.
+// schema checks values against the part of JSON Schema that events.schema.json uses. It fails on an
+// unknown keyword.
 type schema struct{ root map[string]any }
 
 func (s schema) check(path string, rule map[string]any, value any) error {

@@ -19,26 +19,26 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// FunctionARN is the ARN of a function of the sandbox.
+// FunctionARN returns the ARN of a function of the sandbox.
 func FunctionARN(name string) string {
 	return "arn:aws:lambda:" + sandbox.Region + ":" + sandbox.Account + ":function:" + name
 }
 
-// Secret is a secret in the rig, with rotation switched on.
+// A Secret is a secret in the rig with rotation on.
 type Secret struct {
 	*Rig
 	ARN, Name string
 }
 
-// ValueWith is a JSON value with the key among other people's fields, in a form that a careless
-// writer would change.
+// ValueWith returns a JSON value with the key and other fields, in a layout that a careless writer
+// would change.
 func ValueWith(key string) string {
 	return "{ \"tenant\": \"caf\\u00e9\",\n  \"QUILT_API_KEY\" : \"" + key +
 		"\", \"limit\": 1.0e+02, \"client_secret\":\"other-people's\"}\n"
 }
 
-// Secret makes a secret whose key is a new one of the sandbox's ordinary user, with its label, and
-// switches rotation on. The tags come in pairs of name and value.
+// Secret creates a secret with a new key of the sandbox's ordinary user and its label, and switches
+// rotation on. The tags are pairs of name and value.
 func (r *Rig) Secret(name string, tags ...string) *Secret {
 	r.Helper()
 	s := r.BareSecret(name, "{}", tags...)
@@ -46,7 +46,7 @@ func (r *Rig) Secret(name string, tags ...string) *Secret {
 	return s
 }
 
-// BareSecret makes a secret with that value and switches rotation on.
+// BareSecret creates a secret with that value and switches rotation on.
 func (r *Rig) BareSecret(name, value string, tags ...string) *Secret {
 	r.Helper()
 	in := &secretsmanager.CreateSecretInput{Name: &name, SecretString: &value}
@@ -76,11 +76,11 @@ func (s *Secret) RotationOn() {
 		RotationRules:     &types.RotationRulesType{AutomaticallyAfterDays: aws.Int64(30)},
 	})
 	s.must(err)
-	// the test run; its failure is the business of a test about it
+	// the test run; a failure matters only to tests of the test run
 	_ = s.Secrets.WaitRotation(context.Background(), s.ARN)
 }
 
-// Bootstrap puts a first key of that user in, with its label.
+// Bootstrap stores a first key of that user with its label.
 func (s *Secret) Bootstrap(email string) (keyID string) {
 	s.Helper()
 	id, secret := s.Registry.MintKey(email, apikey.Name(s.Name, s.Clock.Now(), s.ARN), 90)
@@ -101,7 +101,7 @@ func (s *Secret) Put(value string) (versionID string) {
 	return *out.VersionId
 }
 
-// Tag sets a tag; an empty value takes it off.
+// Tag sets a tag, or removes it if the value is empty.
 func (s *Secret) Tag(name, value string) {
 	s.Helper()
 	var err error
@@ -115,7 +115,7 @@ func (s *Secret) Tag(name, value string) {
 	s.must(err)
 }
 
-// MoveLabel moves a label by hand; an empty to or from leaves that side out.
+// MoveLabel moves a label by hand. to or from may be empty.
 func (s *Secret) MoveLabel(label, to, from string) error {
 	in := &secretsmanager.UpdateSecretVersionStageInput{SecretId: &s.ARN, VersionStage: &label}
 	if to != "" {
@@ -144,13 +144,13 @@ func (s *Secret) MustRotate() {
 	s.must(s.Rotate())
 }
 
-// Sweep runs a sweep in the process whose turn it is.
+// Sweep runs a sweep in [Rig.Process].
 func (s *Secret) Sweep() (revocation.Result, error) {
 	s.Helper()
 	return s.Process().Sweep(s.ARN)
 }
 
-// Preview looks at what a sweep would do, in the process whose turn it is.
+// Preview runs a dry run of a sweep in [Rig.Process].
 func (s *Secret) Preview() (revocation.Result, error) {
 	s.Helper()
 	return s.Process().Preview(s.ARN)
@@ -164,8 +164,8 @@ func (s *Secret) MustSweep() revocation.Result {
 	return result
 }
 
-// Begin starts a rotation as RotateSecret does, without calling the function: the test calls the
-// steps. It returns the events' common part.
+// Begin starts a rotation like RotateSecret, but does not call the function, because the test calls
+// the steps. It returns the common part of the events.
 func (s *Secret) Begin(token string) Event {
 	s.Helper()
 	rotationToken, err := s.Secrets.StartPending(s.ARN, token)
@@ -173,16 +173,16 @@ func (s *Secret) Begin(token string) Event {
 	return Event{SecretId: s.ARN, ClientRequestToken: token, RotationToken: rotationToken}
 }
 
-// Step is the event for a step.
+// Step returns the event for a step.
 func (e Event) As(step rotation.Step) Event {
 	e.Step = step
 	return e
 }
 
-// Step runs one step in the process whose turn it is.
+// Step runs one step in [Rig.Process].
 func (s *Secret) Step(event Event, step rotation.Step) error { return s.Process().Step(event.As(step)) }
 
-// Snapshot looks at the secret without the wire.
+// Snapshot returns the state of the secret without a request.
 func (s *Secret) Snapshot() awssecrets.Snapshot {
 	s.Helper()
 	snapshot, err := s.Secrets.Snapshot(s.ARN)
@@ -190,7 +190,7 @@ func (s *Secret) Snapshot() awssecrets.Snapshot {
 	return snapshot
 }
 
-// Holder is the version that has the label; it fails the test where none has.
+// Holder returns the version with the label. It fails the test if there is none.
 func (s *Secret) Holder(label string) awssecrets.Version {
 	s.Helper()
 	v, ok := s.Snapshot().Holder(label)
@@ -200,7 +200,7 @@ func (s *Secret) Holder(label string) awssecrets.Version {
 	return v
 }
 
-// KeyIn is the key in a version; zero where there is none.
+// KeyIn returns the key in a version, or the zero key.
 func (s *Secret) KeyIn(v awssecrets.Version) apikey.Key {
 	value, err := apikey.ParseValue(redact.New(v.Value), "")
 	if err != nil {
@@ -209,7 +209,7 @@ func (s *Secret) KeyIn(v awssecrets.Version) apikey.Key {
 	return value.Key()
 }
 
-// CurrentKey is the key in AWSCURRENT; zero where there is none.
+// CurrentKey returns the key in AWSCURRENT, or the zero key.
 func (s *Secret) CurrentKey() apikey.Key {
 	s.Helper()
 	return s.KeyIn(s.Holder(vault.Current))
@@ -218,7 +218,7 @@ func (s *Secret) CurrentKey() apikey.Key {
 // Valid reports whether the registry accepts a key now.
 func (s *Secret) Valid(key apikey.Key) bool { return s.Registry.Valid(key.Reveal()) }
 
-// Ours are the ids of the keys at the registry that were made for this secret.
+// Ours returns the ids of the keys at the registry that were created for this secret.
 func (s *Secret) Ours() []string {
 	var ids []string
 	for _, k := range s.Registry.Keys() {
@@ -229,7 +229,7 @@ func (s *Secret) Ours() []string {
 	return ids
 }
 
-// Labels is the table of versions and labels, for failures.
+// Labels returns the table of versions and labels, for failures.
 func (s *Secret) Labels() string {
 	var lines []string
 	for _, v := range s.Snapshot().Versions {
@@ -238,8 +238,8 @@ func (s *Secret) Labels() string {
 	return strings.Join(lines, "\n")
 }
 
-// Canaries are all the texts that must never be printed: every key there ever was, whole or without
-// its prefix.
+// Canaries returns all texts that must never be printed: every key of the registry, whole or
+// without its prefix.
 func (r *Rig) Canaries() []string {
 	var texts []string
 	for _, k := range r.Registry.Keys() {
@@ -248,11 +248,11 @@ func (r *Rig) Canaries() []string {
 	return texts
 }
 
-// Tokens for rotations that a test begins by itself: 32 characters at least, as the service
-// demands.
+// Token returns a token for a rotation that a test begins by itself, with at least 32 characters,
+// as Secrets Manager requires.
 func Token(n int) string { return fmt.Sprintf("%08d-0000-4000-8000-%012d", n, n) }
 
-// JSONOf is a value as indented JSON, for failures.
+// JSONOf returns a value as indented JSON, for failures.
 func JSONOf(v any) string {
 	text, _ := json.MarshalIndent(v, "", "  ")
 	return string(text)
