@@ -167,8 +167,8 @@ func TestFits(t *testing.T) {
 	}
 }
 
-// TestContradicts protects revocations from display text: only a fingerprint of the known form says
-// that a key is another one. Every other form says nothing.
+// TestContradicts shows that only a fingerprint of the known form proves that a key is another one.
+// Other forms prove nothing.
 func TestContradicts(t *testing.T) {
 	key, err := apikey.Parse("qk_abcdefghijklmnopqrstuvwxyz")
 	if err != nil {
@@ -190,8 +190,8 @@ func TestContradicts(t *testing.T) {
 	}
 }
 
-// TestMayContain protects a key of which only the fingerprint is known: its start is found in any
-// form, and a form that is not known may be any key's.
+// TestMayContain finds a key of which only the fingerprint is known. A fingerprint of an unknown
+// form may belong to any key.
 func TestMayContain(t *testing.T) {
 	for text, want := range map[string]bool{
 		"x qk_abcdef": true, `{"a":"https://x:qk_abc@y"}`: true, `{"a":"\u0071k_abc"}`: true, "%71k_abc": true,

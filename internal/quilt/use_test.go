@@ -7,8 +7,8 @@ import (
 	"quilt-rotate/internal/quilt"
 )
 
-// TestLatestUseOfACoarseTime protects a key that is used every night at a registry that records
-// days: exactly midnight is the whole day.
+// TestLatestUseOfACoarseTime uses a registry that records days: a use at exactly midnight may have
+// been at any time of that day.
 func TestLatestUseOfACoarseTime(t *testing.T) {
 	for used, want := range map[string]string{
 		"2026-11-22T00:00:00Z":           "2026-11-23T00:00:00Z",

@@ -54,9 +54,9 @@ type variant struct {
 	needs   bool // somebody revokes the current key, and runs of sweeps rotate on need: see heal
 }
 
-// TestEveryCrash protects the four promises: it goes through the whole life of a key (rotation,
-// mark, grace, revocation) again and again, and each time something else happens to one request;
-// then the service retries and the sweeps run, and nobody cleans up.
+// TestEveryCrash runs the whole life of a key (rotation, mark, grace period, revocation) again and
+// again. In each run another fault happens to one request. Then Secrets Manager retries and the
+// sweeps run, and all four promises must hold without a person.
 func TestEveryCrash(t *testing.T) {
 	variants := []variant{
 		{1, false, 1, false, false}, {1, true, 1, true, false}, {2, false, 1, false, false}, {3, true, 1, true, false},

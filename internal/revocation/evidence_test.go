@@ -21,9 +21,9 @@ import (
 
 func init() { hermetic.FixSeed() }
 
-// TestAKeyInAnotherFieldIsProtected protects a consumer that reads the superseded key from another
-// field of the current value, in any form: it is not revoked, and its grace period starts when the
-// text is removed.
+// TestAKeyInAnotherFieldIsProtected has a consumer that reads the superseded key from another field
+// of the current value. The key is not revoked, in any form of the text. Its grace period starts
+// when the text is removed.
 func TestAKeyInAnotherFieldIsProtected(t *testing.T) {
 	for name, form := range map[string]string{
 		"another field": `"quilt_api_key":"KEY"`, "inside a URL": `"url":"https://x:KEY@host"`,
@@ -52,8 +52,8 @@ func TestAKeyInAnotherFieldIsProtected(t *testing.T) {
 	}
 }
 
-// TestAnOrphanInAnotherFieldIsProtected protects a key that no label names and that the current
-// value holds next to its own.
+// TestAnOrphanInAnotherFieldIsProtected has a key without a label that the current value holds
+// beside its own key.
 func TestAnOrphanInAnotherFieldIsProtected(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -65,9 +65,9 @@ func TestAnOrphanInAnotherFieldIsProtected(t *testing.T) {
 	valid(t, s, parsed(other))
 }
 
-// TestUnreadableVersionDoesNotStopTheSweep protects a secret's other keys from an older version whose KMS key
-// is disabled: it is reported by its id, with the error's code, and raises the alarm. The same
-// error of AWSCURRENT, and any other error, stops the sweep.
+// TestUnreadableVersionDoesNotStopTheSweep disables the KMS key of an older version. The sweep
+// reports the version with the error's code, raises the alarm, and handles the other keys. The same
+// error for AWSCURRENT, or any other error, stops the sweep.
 func TestUnreadableVersionDoesNotStopTheSweep(t *testing.T) {
 	for _, code := range []string{"AccessDeniedException", "DecryptionFailure", "InvalidRequestException",
 		"InvalidParameterException"} {
@@ -130,9 +130,9 @@ func sweptAll(t *testing.T, s *sandboxtest.Secret, want ...string) Result {
 	return result
 }
 
-// TestFingerprintsOfAnUnknownForm protects the promise that no key is left behind: a registry that
-// shows fingerprints in a form never seen must not stop revocations. The value decides, so a label
-// that a person moved leads to no other key.
+// TestFingerprintsOfAnUnknownForm has a registry that shows fingerprints in an unknown form.
+// Revocations must continue, or keys are left behind. The value decides, so a label that a person
+// moved leads to no other key.
 func TestFingerprintsOfAnUnknownForm(t *testing.T) {
 	for _, form := range []string{quiltregistry.FingerprintStart, quiltregistry.FingerprintMasked,
 		quiltregistry.FingerprintHash} {
@@ -183,9 +183,9 @@ func TestFingerprintsOfAnUnknownForm(t *testing.T) {
 	}
 }
 
-// TestDeactivatedOwner protects the ledger from a former owner who is deactivated for a while: its
-// key is refused, and the current user's session does not know it, but it is valid again later. It
-// is reported, and keeps its label, until it has expired.
+// TestDeactivatedOwner has a former owner who is deactivated for a while. The registry refuses the
+// owner's key, and the current user's session cannot see it, but it is valid again later. It is
+// reported and keeps its label until it expires.
 func TestDeactivatedOwner(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, first, second := due(t, r)
@@ -212,8 +212,8 @@ func TestDeactivatedOwner(t *testing.T) {
 	valid(t, s, first, second)
 }
 
-// TestAnAdministratorsSessionProvesAbsence protects from reports without an end: an administrator's
-// session finds every user's keys.
+// TestAnAdministratorsSessionProvesAbsence uses a session that can see the keys of all users.
+// Otherwise the sweep would report an absent key forever.
 func TestAnAdministratorsSessionProvesAbsence(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -226,8 +226,8 @@ func TestAnAdministratorsSessionProvesAbsence(t *testing.T) {
 	sweptAll(t, s, "unlabel gone done")
 }
 
-// TestRefusalOfEveryKeyIsNoEvidence protects the ledger from a registry that refuses
-// everybody for a moment, after the login gate.
+// TestRefusalOfEveryKeyIsNoEvidence has a registry that refuses all keys for a moment after the
+// login with the current key. The labels must stay.
 func TestRefusalOfEveryKeyIsNoEvidence(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := due(t, r)
@@ -241,8 +241,8 @@ func TestRefusalOfEveryKeyIsNoEvidence(t *testing.T) {
 	}
 }
 
-// TestAnExpiredKeyThatTheRegistryDoesNotRevoke protects from a sweep that fails for ever: nobody
-// can use the key, so it is reported once, and its labels come off.
+// TestAnExpiredKeyThatTheRegistryDoesNotRevoke has a key that nobody can use. It is reported once
+// and its labels are removed, so that sweeps do not fail forever.
 func TestAnExpiredKeyThatTheRegistryDoesNotRevoke(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := due(t, r)
@@ -254,8 +254,8 @@ func TestAnExpiredKeyThatTheRegistryDoesNotRevoke(t *testing.T) {
 	swept(t, s) // nor is it taken for an orphan
 }
 
-// TestConcurrentSweepsMoveAKeyLabel protects the slower of two sweeps from calling a failure what the
-// faster one did.
+// TestConcurrentSweepsMoveAKeyLabel runs two sweeps. The slower one must not report an error for
+// what the faster one did.
 func TestConcurrentSweepsMoveAKeyLabel(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -278,8 +278,8 @@ func TestConcurrentSweepsMoveAKeyLabel(t *testing.T) {
 	}
 }
 
-// TestASecretNamedLikeAKeyIsSwept protects a secret whose name only looks like a key: it is swept,
-// and its ARN is readable in the log.
+// TestASecretNamedLikeAKeyIsSwept has a secret whose name looks like a key. It is swept, and the
+// log shows its ARN.
 func TestASecretNamedLikeAKeyIsSwept(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("team/qk_pipeline")
@@ -290,9 +290,8 @@ func TestASecretNamedLikeAKeyIsSwept(t *testing.T) {
 	}
 }
 
-// TestOrphansAreFoundWithinADay protects from keys left behind: whenever in an hour a schedule
-// runs, and however late each run is, exactly one sweep of any day searches for orphans, and finds
-// one.
+// TestOrphansAreFoundWithinADay checks that exactly one sweep of each day searches for orphans,
+// whenever in an hour the schedule runs and however late each run is.
 func TestOrphansAreFoundWithinADay(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		minute, late := rapid.IntRange(0, 59).Draw(rt, "minute"), rapid.SliceOfN(rapid.IntRange(0, 59), 24, 24).Draw(rt,
@@ -326,8 +325,8 @@ func TestOrphansAreFoundWithinADay(t *testing.T) {
 	})
 }
 
-// TestSweepsNearARotationSearch protects from an orphan that stays for a day: what a rotation
-// leaves behind is found by the next sweep.
+// TestSweepsNearARotationSearch checks that the next sweep finds an orphan that a rotation left,
+// without waiting for the daily search.
 func TestSweepsNearARotationSearch(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")

@@ -18,8 +18,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// TestEventsThatAreRefused protects from an event that means something else than its author thinks:
-// above all a "dryRun" that is none.
+// TestEventsThatAreRefused has events that could mean something else than intended, above all a
+// misspelled "dryRun".
 func TestEventsThatAreRefused(t *testing.T) {
 	refused := map[string]string{
 		"nothing":                     ``,
@@ -78,8 +78,9 @@ func TestEventsThatAreRefused(t *testing.T) {
 	}
 }
 
-// TestEventsThatAreTaken protects the schedule and the people who invoke the function by hand.
-func TestEventsThatAreTaken(t *testing.T) {
+// TestEventsThatAreAccepted has the events of the schedule and of people who invoke the function by
+// hand.
+func TestEventsThatAreAccepted(t *testing.T) {
 	for event, want := range map[string]Request{
 		`{"secretId":"a"}`: {SecretID: "a"},
 		" {\n \"dryRun\" : true, \"secretId\":\"a\" }\n":  {SecretID: "a", DryRun: true},
@@ -95,8 +96,8 @@ func TestEventsThatAreTaken(t *testing.T) {
 	}
 }
 
-// TestForceIsRefusedByName protects whoever still sends "force" for a leaked key: a sweep in its
-// grace period would leave the key valid, and the refusal says what to run instead.
+// TestForceIsRefusedByName sends "force", which an older release accepted for a leaked key. An
+// ordinary sweep would leave the key valid, so the error says what to run instead.
 func TestForceIsRefusedByName(t *testing.T) {
 	for _, event := range []string{`{"secretId":"a","force":true}`, `{"force":false,"secretId":"a"}`,
 		`{"secretId":"a","force":null}`, `{"secretId":"a","force":false,"force":true}`} {
@@ -115,8 +116,7 @@ func FuzzParseEvent(f *testing.F) {
 	})
 }
 
-// TestABadEventTouchesNothing protects both services from an event that is refused, and reports it
-// once.
+// TestABadEventTouchesNothing checks that a refused event sends no request and is reported once.
 func TestABadEventTouchesNothing(t *testing.T) {
 	r := sandboxtest.New(t)
 	trace := r.Trace()
@@ -131,7 +131,7 @@ func TestABadEventTouchesNothing(t *testing.T) {
 	}
 }
 
-// TestResult protects who reads the function's answer: its form is an interface.
+// TestResult checks the form of the function's answer, which is an interface for programs.
 func TestResult(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, fresh := rotated(t, r)
@@ -184,8 +184,8 @@ func metrics(t *testing.T, r *sandboxtest.Rig) map[string]float64 {
 	return figures
 }
 
-// TestMetrics protects the alarms: they see what was revoked and held, how old the oldest
-// superseded key is, how long the current one lasts.
+// TestMetrics checks the metrics of alarms: what was revoked and held, the age of the oldest
+// superseded key, and when the current key expires.
 func TestMetrics(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := rotated(t, r)
@@ -220,8 +220,8 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// TestTheWarningOfAHeldKey protects operations: one line names fingerprint, owner and last use, so
-// that the stale consumer can be found.
+// TestTheWarningOfAHeldKey checks that one line has the fingerprint, owner and last use of a held
+// key, so that operators can find the consumer.
 func TestTheWarningOfAHeldKey(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := rotated(t, r)
@@ -247,8 +247,7 @@ func TestTheWarningOfAHeldKey(t *testing.T) {
 	}
 }
 
-// TestNothingSecretIsPrinted protects the promise that no key is ever printed, in what goes well
-// and in what fails.
+// TestNothingSecretIsPrinted checks that sweeps print no key, whether they succeed or fail.
 func TestNothingSecretIsPrinted(t *testing.T) {
 	r := sandboxtest.New(t)
 	trace := r.Trace()

@@ -12,8 +12,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// TestTheCurrentKeyIsTheOneThatFits protects the alarm for a key that expires soon from a label
-// that a person moved to the current version.
+// TestTheCurrentKeyIsTheOneThatFits has a label that a person moved to the current version. The
+// alarm for a key that expires soon must use the real current key.
 func TestTheCurrentKeyIsTheOneThatFits(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, _, fresh := due(t, r)
@@ -29,8 +29,8 @@ func TestTheCurrentKeyIsTheOneThatFits(t *testing.T) {
 	}
 }
 
-// TestMetricsOfTheRotationItself protects the alarms for a rotation that nobody carries out: it is
-// overdue, switched off, or stuck.
+// TestMetricsOfTheRotationItself checks the metrics of alarms for a rotation that is overdue,
+// switched off or stuck.
 func TestMetricsOfTheRotationItself(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")

@@ -30,9 +30,9 @@ var (
 	soak = flag.Duration("soak", 0, "how long TestMachine goes on with new sequences; 0: a few hundred sequences")
 )
 
-// TestMachine protects the four promises against everything that services, people and time do to a
-// secret, in any order: after every request the overseer looks, and at the end, when the faults are
-// over and the sweeps have run, no key is left behind.
+// TestMachine applies random sequences of faults, requests of people, and time. After every request
+// the overseer checks the promises. At the end, without faults and after sweeps, no key may be left
+// behind.
 func TestMachine(t *testing.T) {
 	if !*exhaustive && *soak == 0 {
 		fewChecks(t)

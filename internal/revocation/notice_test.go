@@ -9,8 +9,8 @@ import (
 	. "quilt-rotate/internal/revocation"
 )
 
-// TestPageOfEachErrorIsTheRunbooks protects the person who is told: the message names the page that
-// the runbook lists.
+// TestPageOfEachErrorIsTheRunbooks checks that a message names the page that the runbook lists for
+// the error.
 func TestPageOfEachErrorIsTheRunbooks(t *testing.T) {
 	folder := filepath.Join("..", "..", "docs", "runbook")
 	text, err := os.ReadFile(filepath.Join(folder, "README.md"))

@@ -11,8 +11,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// TestOurs protects the keys of others from who gives a secret up, and the registry from keys of it
-// that are left behind.
+// TestOurs checks which keys belong to a secret. Keys of others must not be revoked when a secret
+// is retired, and no key of the secret may be left.
 func TestOurs(t *testing.T) {
 	for _, c := range []struct {
 		name  string

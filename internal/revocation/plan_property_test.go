@@ -479,8 +479,8 @@ func checkTime(t *truth, p Policy, a Action, fail func(string)) {
 	}
 }
 
-// TestPlanNeverTouchesWhatIsNeeded protects every key that somebody may need, whatever services and
-// hands make the sweep believe.
+// TestPlanNeverTouchesWhatIsNeeded checks that no plan revokes a key that somebody may need,
+// whatever the services return and people change.
 func TestPlanNeverTouchesWhatIsNeeded(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		truth, policy := drawTruth(r, manner{}), drawPolicy(r)
@@ -490,9 +490,9 @@ func TestPlanNeverTouchesWhatIsNeeded(t *testing.T) {
 	})
 }
 
-// TestOursAreNobodyElses protects keys of other users and secrets from who gives this secret up;
-// and that a plan revokes nothing but what is this secret's.
-func TestOursAreNobodyElses(t *testing.T) {
+// TestPlanRevokesOnlyOwnKeys checks that a plan revokes only keys of this secret, and no key of another
+// user or secret.
+func TestPlanRevokesOnlyOwnKeys(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		truth, policy := drawTruth(r, manner{}), drawPolicy(r)
 		w := truth.world()
@@ -513,8 +513,8 @@ func TestOursAreNobodyElses(t *testing.T) {
 	})
 }
 
-// TestPlanChangesNothing protects the planner's purity: the same world gives the same plan, and
-// stays as it was.
+// TestPlanChangesNothing checks that the planner is pure: the same snapshot gives the same plan and
+// is not changed.
 func TestPlanChangesNothing(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		truth, policy := drawTruth(r, manner{}), drawPolicy(r)
@@ -561,8 +561,8 @@ func settle(r *rapid.T, t *truth, p Policy) {
 	r.Fatalf("sweeps at one moment find something to do for ever: %v\n%s", Plan(t.world(), p), t)
 }
 
-// TestPlanEnds protects the ledger from being written for ever: with time standing still, a
-// few sweeps leave nothing to do.
+// TestPlanEnds checks that a few sweeps at the same time leave nothing to do, so that labels are
+// not written forever.
 func TestPlanEnds(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		settle(r, drawTruth(r, manner{}), drawPolicy(r))
@@ -606,9 +606,8 @@ func (t *truth) listCounts() bool {
 	return true
 }
 
-// TestEverySupersededKeyIsRevokedInTime protects the promise that no key is left behind: with honest
-// services, and once its consumers are gone, every key of ours that is neither current nor pending
-// is revoked, or expires.
+// TestEverySupersededKeyIsRevokedInTime checks that every key of the secret that is neither current
+// nor pending is revoked or expires, if the services are correct and no consumer uses it.
 func TestEverySupersededKeyIsRevokedInTime(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		truth, policy := drawTruth(r, manner{honest: true}), drawPolicy(r)

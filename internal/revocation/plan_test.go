@@ -615,7 +615,7 @@ var planRows = []row{
 
 func ptr[T any](v T) *T { return &v }
 
-// TestPlan protects the rules: each row is a world and what is done about it, to the second.
+// TestPlan checks the rules. Each row is a snapshot and the planned actions, exact to the second.
 func TestPlan(t *testing.T) {
 	for _, r := range planRows {
 		t.Run(r.name, func(t *testing.T) {
@@ -630,8 +630,7 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// TestEveryReasonHasARow protects the closed list of reasons: one that nothing gives, or that no
-// row shows, is a mistake.
+// TestEveryReasonHasARow checks that each reason is used and is in a row of the tests.
 func TestEveryReasonHasARow(t *testing.T) {
 	given := map[string]bool{
 		string(WorldChanged): true, // the executor's, see TestChangesBeforeTheRevocation
@@ -656,8 +655,8 @@ func TestEveryReasonHasARow(t *testing.T) {
 	}
 }
 
-// TestEveryReasonHasAnEnd protects from a key that stays and that nobody hears of: what has no
-// planned end needs a person, who finds a row about it.
+// TestEveryReasonHasAnEnd checks that a key which stays without a planned end has a page that says
+// what a person must do.
 func TestEveryReasonHasAnEnd(t *testing.T) {
 	page, err := os.ReadFile("../../docs/runbook/key-needs-attention.md")
 	if err != nil {

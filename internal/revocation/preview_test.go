@@ -86,8 +86,8 @@ func foreseen(t *testing.T, s *sandboxtest.Secret, outcome Outcome, faultName, s
 // which move with the clock.
 var sameExceptDone = cmpopts.IgnoreFields(Taken{}, "Done", "Until", "LastUsedAt")
 
-// TestADryRunShowsTheNextSweep protects who looks before the sweep runs: the plan is the one that
-// the sweep carries out right after, and nothing of it is done before.
+// TestADryRunShowsTheNextSweep checks that the sweep right after a dry run carries out the same
+// plan, and that the dry run changes nothing.
 func TestADryRunShowsTheNextSweep(t *testing.T) {
 	secret := func(t *testing.T, r *sandboxtest.Rig) *sandboxtest.Secret { return r.Secret("quilt/pipeline") }
 	replaced := func(t *testing.T, r *sandboxtest.Rig) *sandboxtest.Secret { s, _, _ := rotated(t, r); return s }
@@ -249,9 +249,9 @@ func sweepHere(r *sandboxtest.Rig) *Sweeper {
 	return &Sweeper{Vault: vault.New(r.Hands), Registry: registry, Settings: env, Log: slog.New(slog.DiscardHandler)}
 }
 
-// TestDryRunOfASweepThatWillNotRun protects who asks for the state of a secret that no sweep
-// touches: a pause hides neither keys nor plan, a secret that waits for its first key shows so, and
-// one that is marked for deletion has nothing to show.
+// TestDryRunOfASweepThatWillNotRun shows the state of a secret that is not swept. A pause hides
+// neither keys nor plan. A secret without a first key shows so. A secret that is marked for
+// deletion has nothing to show.
 func TestDryRunOfASweepThatWillNotRun(t *testing.T) {
 	t.Run("paused", func(t *testing.T) {
 		r := sandboxtest.New(t)
@@ -309,8 +309,8 @@ func TestDryRunOfASweepThatWillNotRun(t *testing.T) {
 	}
 }
 
-// TestADryRunWithoutTheFunction protects who looks at a secret whose sweeps fail: the command gets
-// the error, and what the look saw before it.
+// TestADryRunWithoutTheFunction has a secret whose sweeps fail. The command gets the error and what
+// was read before it.
 func TestADryRunWithoutTheFunction(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, fresh := due(t, r)
@@ -324,9 +324,8 @@ func TestADryRunWithoutTheFunction(t *testing.T) {
 	}
 }
 
-// TestAnswerOfADryRun protects who reads the status of a secret: each version with all that is
-// known of its key, in the order in which a person looks for them, the keys that are this secret's,
-// and the facts about the registry.
+// TestAnswerOfADryRun checks what status shows: each version with its key in the order of
+// importance, the keys of this secret, and the facts about the registry.
 func TestAnswerOfADryRun(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -401,7 +400,7 @@ func TestAnswerOfADryRun(t *testing.T) {
 	}
 }
 
-// TestWhetherUseIsRecorded protects the doctor's word on a registry: it says of none what it does
+// TestWhetherUseIsRecorded checks what doctor says about a registry. It says nothing that it does
 // not know.
 func TestWhetherUseIsRecorded(t *testing.T) {
 	yes, no := true, false
@@ -441,8 +440,8 @@ func TestWhetherUseIsRecorded(t *testing.T) {
 
 func notRecorded(w *quiltregistry.Switches) { w.UseNotRecorded = true }
 
-// TestRequestsOfADryRun protects the plan from what the look of a sweep would not know: the same
-// requests come first, in the same order, and values that no rule needed are read last.
+// TestRequestsOfADryRun checks that a dry run sends the requests of the sweep in the same order
+// first, and reads other values last.
 func TestRequestsOfADryRun(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, _, _ := due(t, r)
@@ -465,8 +464,8 @@ func TestRequestsOfADryRun(t *testing.T) {
 	requests("DescribeSecret GetSecretValue account GetSecretValue")
 }
 
-// TestAValueThatADryRunCannotRead protects a look from a value that Secrets Manager does not give:
-// it says so, and shows the rest.
+// TestAValueThatADryRunCannotRead has a value that Secrets Manager does not return. The dry run
+// says so and shows the rest.
 func TestAValueThatADryRunCannotRead(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, _, _ := due(t, r)
@@ -486,8 +485,8 @@ func TestAValueThatADryRunCannotRead(t *testing.T) {
 	}
 }
 
-// TestAResultGoesThroughJSON protects the command, which reads the function's answer back: nothing
-// of it is lost but fractions of a second.
+// TestAResultGoesThroughJSON checks that the command can read the function's answer. Only fractions
+// of a second are lost.
 func TestAResultGoesThroughJSON(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, _, _ := due(t, r)

@@ -12,8 +12,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// TestAPromisedGraceSurvivesTheTag protects consumers of a secret whose tags another tool removes:
-// the mark keeps the grace that was in force when the version was superseded.
+// TestAPromisedGraceSurvivesTheTag has a tool that removes the secret's tags. The mark keeps the
+// grace period that applied when the version was superseded.
 func TestAPromisedGraceSurvivesTheTag(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, fresh := rotated(t, r, settings.TagGrace, "720h")
@@ -31,8 +31,8 @@ func TestAPromisedGraceSurvivesTheTag(t *testing.T) {
 	noLabelsLeft(t, s)
 }
 
-// TestAMarkOfTheFirstReleaseIsRead protects keys that an older release marked: the configured grace
-// counts, and the mark comes off with the key's label.
+// TestAMarkOfTheFirstReleaseIsRead has a mark of an older release. The configured grace period
+// applies, and the mark is removed with the key's label.
 func TestAMarkOfTheFirstReleaseIsRead(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := rotated(t, r)
@@ -48,8 +48,8 @@ func TestAMarkOfTheFirstReleaseIsRead(t *testing.T) {
 	noLabelsLeft(t, s)
 }
 
-// TestAPauseOutlivesTagsAndRotations protects a pause from whoever removes tags, and from a
-// rotation; when it is over, the sweep takes its label off and goes on.
+// TestAPauseOutlivesTagsAndRotations checks that a pause stays when tags are removed and after a
+// rotation. When it is over, the sweep removes its label and continues.
 func TestAPauseOutlivesTagsAndRotations(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := due(t, r)
@@ -77,8 +77,8 @@ func TestAPauseOutlivesTagsAndRotations(t *testing.T) {
 	}
 }
 
-// TestAPauseThatIsOverOnTheVersionThatIsSwept protects the gate from taking the sweep's own change
-// for somebody else's, and twins from each other.
+// TestAPauseThatIsOverOnTheVersionThatIsSwept checks that the gate does not take a change by the
+// sweep itself, or by a concurrent sweep, for a change by somebody else.
 func TestAPauseThatIsOverOnTheVersionThatIsSwept(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := due(t, r)
@@ -92,8 +92,8 @@ func TestAPauseThatIsOverOnTheVersionThatIsSwept(t *testing.T) {
 	noLabelsLeft(t, s)
 }
 
-// TestAPauseThatIsOverIsLeftBesideAnUnknownLabel protects what a newer release wrote: at a label
-// that is not known, nothing at all is changed.
+// TestAPauseThatIsOverIsLeftBesideAnUnknownLabel checks that a sweep changes nothing if a newer
+// release wrote a label that this release does not know.
 func TestAPauseThatIsOverIsLeftBesideAnUnknownLabel(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := due(t, r)

@@ -11,9 +11,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// TestRegistryThatRefusesEveryKeyFromAnyRequestOn protects promises 1 to 3 from refusals that
-// have nothing to do with a key: whenever in a sweep they begin, no label of a valid key comes off,
-// and the next sweep does what is left.
+// TestRegistryThatRefusesEveryKeyFromAnyRequestOn has a registry that starts to refuse all keys at
+// any request of a sweep. No label of a valid key is removed, and the next sweep does the rest.
 func TestRegistryThatRefusesEveryKeyFromAnyRequestOn(t *testing.T) {
 	for from := range 20 {
 		r := sandboxtest.New(t)

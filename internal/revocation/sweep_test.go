@@ -160,8 +160,8 @@ func count(r *sandboxtest.Rig, audit string) (n int) {
 	return n
 }
 
-// TestTheWholeLifeOfASupersededKey protects the consumers that are late, and the promise that no
-// key is left behind.
+// TestTheWholeLifeOfASupersededKey has a consumer that changes to the new key late. The old key is
+// held for it and then revoked.
 func TestTheWholeLifeOfASupersededKey(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, fresh := rotated(t, r)
@@ -204,8 +204,8 @@ func crash(t *testing.T, s *sandboxtest.Secret, n int) (event sandboxtest.Event)
 	return event
 }
 
-// TestOrphanIsRevokedAtTheOrphanAge protects the registry from keys that nobody holds, and the crashed
-// createSecret's late put from their revocation.
+// TestOrphanIsRevokedAtTheOrphanAge checks that a key which no version holds is revoked, but not
+// before the late put of a crashed createSecret could store it.
 func TestOrphanIsRevokedAtTheOrphanAge(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -226,8 +226,8 @@ func TestOrphanIsRevokedAtTheOrphanAge(t *testing.T) {
 	swept(t, s)
 }
 
-// TestRollback protects a rollback by hand, before the mark and after it: the key that is current
-// again is not touched, and its mark goes.
+// TestRollback rolls back by hand before and after the mark. The key that is current again is not
+// revoked, and its mark is removed.
 func TestRollback(t *testing.T) {
 	for _, markedFirst := range []bool{false, true} {
 		t.Run(fmt.Sprintf("marked=%t", markedFirst), func(t *testing.T) {
@@ -258,8 +258,8 @@ func TestRollback(t *testing.T) {
 	}
 }
 
-// TestAnEditOfAnotherField protects the key that sits in two versions: its label follows it, and
-// its grace begins when the last one is superseded.
+// TestAnEditOfAnotherField has two versions with the same key. Its label moves to the newer one,
+// and the grace period starts when the last one is superseded.
 func TestAnEditOfAnotherField(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
@@ -276,8 +276,8 @@ func TestAnEditOfAnotherField(t *testing.T) {
 	revoked(t, s, key)
 }
 
-// TestAnOlderMarkDoesNotShortenGrace protects who pastes an old value again, and then a new one,
-// between two sweeps: the old version's mark speaks of an earlier time.
+// TestAnOlderMarkDoesNotShortenGrace stores an old value again, and then a new one, between two
+// sweeps. The mark of the old version has an earlier time.
 func TestAnOlderMarkDoesNotShortenGrace(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, fresh := rotated(t, r)
@@ -308,8 +308,7 @@ func TestAnOlderMarkDoesNotShortenGrace(t *testing.T) {
 	valid(t, s, fresh)
 }
 
-// TestConditionsThatStopASweep protects what a sweep must leave alone: each state ends it before it writes
-// or revokes anything.
+// TestConditionsThatStopASweep has states in which a sweep must not write or revoke anything.
 func TestConditionsThatStopASweep(t *testing.T) {
 	blank := func(s *sandboxtest.Secret) { s.Put("{}") }
 	states := []struct {
@@ -407,8 +406,8 @@ func unknownLabel(s *sandboxtest.Secret) {
 	}
 }
 
-// TestAFreshSecretRaisesNoAlarm protects a deployment before its first key: neither its test run
-// nor its sweeps fail.
+// TestAFreshSecretRaisesNoAlarm has a deployment before its first key. Neither the test run nor the
+// sweeps fail.
 func TestAFreshSecretRaisesNoAlarm(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.BareSecret("quilt/fresh", "{}")
@@ -435,8 +434,8 @@ func TestAFreshSecretRaisesNoAlarm(t *testing.T) {
 	}
 }
 
-// TestAValueThatNeverHeldAKey protects the people on call: if no key of ours is valid, a value
-// without a key is an error in the configuration, and wakes nobody.
+// TestAValueThatNeverHeldAKey has a value without a key and no valid key. This is an error of the
+// configuration that wakes nobody.
 func TestAValueThatNeverHeldAKey(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.BareSecret("quilt/adopted", `{"user":"x","password":"y"}`)
@@ -444,8 +443,8 @@ func TestAValueThatNeverHeldAKey(t *testing.T) {
 	wantFault(t, err, "BadValue", settings.TagField)
 }
 
-// TestPartialFailure protects the other keys from one that cannot be revoked: what can be done is
-// done, the error names the rest, the next sweep finishes.
+// TestPartialFailure has one key that cannot be revoked. The sweep handles the other keys, the
+// error names the rest, and the next sweep completes it.
 func TestPartialFailure(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, first, second := rotated(t, r)
@@ -475,7 +474,8 @@ func TestPartialFailure(t *testing.T) {
 	noLabelsLeft(t, s)
 }
 
-// TestARevocationWhoseAnswerIsLost protects the sweep from taking what it did itself for a failure.
+// TestARevocationWhoseAnswerIsLost checks that the sweep does not report its own successful
+// revocation as a failure.
 func TestARevocationWhoseAnswerIsLost(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := due(t, r)
@@ -485,8 +485,8 @@ func TestARevocationWhoseAnswerIsLost(t *testing.T) {
 	noLabelsLeft(t, s)
 }
 
-// TestACrashAfterTheRevocation protects the ledger: the next sweep removes the labels of a key that
-// no longer exists.
+// TestACrashAfterTheRevocation checks that the next sweep removes the labels of a key that no
+// longer exists.
 func TestACrashAfterTheRevocation(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := due(t, r)
@@ -506,8 +506,7 @@ func TestACrashAfterTheRevocation(t *testing.T) {
 	noLabelsLeft(t, s)
 }
 
-// TestARevokedKeyThatStillLogsIn protects from a revocation that is none: the labels stay until the
-// refusal is seen.
+// TestARevokedKeyThatStillLogsIn checks that the labels stay until the registry refuses the key.
 func TestARevokedKeyThatStillLogsIn(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := due(t, r)
@@ -525,7 +524,7 @@ func TestARevokedKeyThatStillLogsIn(t *testing.T) {
 	noLabelsLeft(t, s)
 }
 
-// TestAShortList protects keys from a list that lacks them: absence is no evidence.
+// TestAShortList has a list that lacks keys. A missing key in a list is no evidence.
 func TestAShortList(t *testing.T) {
 	t.Run("the old key", func(t *testing.T) {
 		r := sandboxtest.New(t)
@@ -576,7 +575,7 @@ func omit(r *sandboxtest.Rig, key apikey.Key) {
 	})
 }
 
-// TestForeignKeys protects keys that became another user's, and says so.
+// TestForeignKeys has keys that now belong to another user. They are reported and not revoked.
 func TestForeignKeys(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := due(t, r)
@@ -590,8 +589,8 @@ func TestForeignKeys(t *testing.T) {
 	}
 }
 
-// TestTwoSecretsWithOneKey protects a secret from another that was made by copying its value: the
-// key is the first one's to revoke.
+// TestTwoSecretsWithOneKey has a secret with a copy of another secret's value. Only the first
+// secret may revoke the key.
 func TestTwoSecretsWithOneKey(t *testing.T) {
 	r := sandboxtest.New(t)
 	one := r.Secret("quilt/one")
@@ -604,8 +603,8 @@ func TestTwoSecretsWithOneKey(t *testing.T) {
 	valid(t, two, shared)
 }
 
-// TestTheGateIsPassedBeforeEachAttempt protects a key that somebody goes back to while a revocation
-// waits to be tried again.
+// TestTheGateIsPassedBeforeEachAttempt has somebody who rolls back to a key while its revocation
+// waits for a retry.
 func TestTheGateIsPassedBeforeEachAttempt(t *testing.T) {
 	t.Run("the registry is busy", func(t *testing.T) {
 		r := sandboxtest.New(t)
@@ -635,9 +634,8 @@ func TestTheGateIsPassedBeforeEachAttempt(t *testing.T) {
 	})
 }
 
-// TestBusyRegistryGetsFewRequests protects the time of a sweep: a revocation is tried three
-// times, and not again if the registry asks for a wait that is too long. The next sweep revokes the
-// key.
+// TestBusyRegistryGetsFewRequests checks that a revocation is sent three times, and not again if
+// the registry asks for a long wait. The next sweep revokes the key.
 func TestBusyRegistryGetsFewRequests(t *testing.T) {
 	for retryAfter, attempts := range map[string]int{"": 3, "30": 1} {
 		r := sandboxtest.New(t)
@@ -657,8 +655,8 @@ func TestBusyRegistryGetsFewRequests(t *testing.T) {
 	}
 }
 
-// TestKeysMayNotManageKeys protects the sweeps of a registry whose keys may log in and not manage
-// keys, in each of its manners.
+// TestKeysMayNotManageKeys has registries whose keys can log in but cannot manage keys, with each
+// possible answer.
 func TestKeysMayNotManageKeys(t *testing.T) {
 	for _, manner := range []string{quiltregistry.RefuseForbidden, quiltregistry.RefuseGraphQLError,
 		quiltregistry.RefuseInvalidInput} {
@@ -722,7 +720,7 @@ func issuerOf(t *testing.T, r *sandboxtest.Rig, user, password string) (arn stri
 	return arn
 }
 
-// TestReplicaLag protects consumers in a replica region, which may still read the old key.
+// TestReplicaLag has consumers in a replica region that may still read the old key.
 func TestReplicaLag(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := due(t, r)
@@ -741,8 +739,8 @@ func TestReplicaLag(t *testing.T) {
 	revoked(t, s, old)
 }
 
-// TestUseThatIsNotRecorded protects from holding keys for ever where the registry records no use,
-// and says on what the revocation rests.
+// TestUseThatIsNotRecorded has a registry that records no use. Keys are not held forever, and the
+// sweep says why a key was revoked.
 func TestUseThatIsNotRecorded(t *testing.T) {
 	r := sandboxtest.New(t)
 	r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.UseNotRecorded = true })
@@ -755,8 +753,8 @@ func TestUseThatIsNotRecorded(t *testing.T) {
 	revoked(t, s, old)
 }
 
-// TestANightlyJobAtARegistryThatRecordsDays protects a job that runs once a day: its use at 23:59
-// is shown as the midnight before, and its key must still be there the night after.
+// TestANightlyJobAtARegistryThatRecordsDays has a job that runs once a day. The registry shows a
+// use at 23:59 as the midnight before, and the key must still be valid in the next night.
 func TestANightlyJobAtARegistryThatRecordsDays(t *testing.T) {
 	r := sandboxtest.New(t)
 	r.Registry.SetSwitches(func(w *quiltregistry.Switches) { w.UseGranularity = 24 * time.Hour })
@@ -775,8 +773,8 @@ func TestANightlyJobAtARegistryThatRecordsDays(t *testing.T) {
 	swept(t, s, "revoke grace-over done")
 }
 
-// TestRegistryWithAWrongClock protects keys from dates of one clock that are compared with
-// another's.
+// TestRegistryWithAWrongClock checks that dates of one clock are not compared with dates of
+// another.
 func TestRegistryWithAWrongClock(t *testing.T) {
 	for _, skew := range []time.Duration{-5 * time.Hour, 5 * time.Hour} {
 		t.Run(skew.String(), func(t *testing.T) {
@@ -800,8 +798,8 @@ func TestRegistryWithAWrongClock(t *testing.T) {
 	}
 }
 
-// TestTagsOverride protects one secret's own settings: they override the function's, and nobody
-// else's.
+// TestTagsOverride checks that tags override the settings of the function for their own secret
+// only.
 func TestTagsOverride(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, _ := rotated(t, r, settings.TagGrace, "3s", settings.TagQuiet, "1s", settings.TagHoldLimit, "30s")
@@ -821,8 +819,8 @@ func TestTagsOverride(t *testing.T) {
 	revoked(t, s, old)
 }
 
-// TestChangesBeforeTheRevocation protects what happens between look and act: labels that
-// move, a pending value that lands, a mark that is new.
+// TestChangesBeforeTheRevocation changes something between reading and revoking: labels move, a
+// pending value is stored, or a mark is new.
 func TestChangesBeforeTheRevocation(t *testing.T) {
 	changes := []struct {
 		name   string
@@ -959,8 +957,8 @@ func TestChangesBeforeTheRevocation(t *testing.T) {
 	})
 }
 
-// TestRequestsOfASweep protects the bill and the services' limits: an idle sweep is three requests,
-// and none of them grows with the user's keys.
+// TestRequestsOfASweep checks the number of requests. A sweep with nothing to do sends three, and
+// the number does not grow with the user's keys.
 func TestRequestsOfASweep(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, _, _ := due(t, r)
@@ -989,7 +987,8 @@ func TestRequestsOfASweep(t *testing.T) {
 	requests("DescribeSecret GetSecretValue account")
 }
 
-// TestTwoSweepsAtOnce protects from twins: both may do the same, and neither calls that a failure.
+// TestTwoSweepsAtOnce runs two concurrent sweeps. Both may do the same, and neither reports a
+// failure.
 func TestTwoSweepsAtOnce(t *testing.T) {
 	r := sandboxtest.New(t)
 	s, old, fresh := due(t, r)

@@ -10,9 +10,8 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// FuzzEvent protects the function from any bytes that somebody hands it: it never panics, fails
-// with an error that has a name, prints none of the secrets that it was handed or that it knows,
-// and AWSCURRENT works afterwards.
+// FuzzEvent checks any bytes as an event. The function must not panic, must fail with a named
+// error, must print no secret, and AWSCURRENT must still work.
 func FuzzEvent(f *testing.F) {
 	const pasted = "qk_PASTEDKEYPASTEDKEYPASTEDKEY"
 	r := sandboxtest.New(f)

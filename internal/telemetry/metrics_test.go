@@ -158,7 +158,7 @@ func TestMetricsAreWrittenAsOneLine(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotMeasuredWritesNothing(t *testing.T) {
+func TestNilMetricsWriteNothing(t *testing.T) {
 	// Tests and commands may have no metrics. The log must not have lines that CloudWatch cannot
 	// read.
 	sample := telemetry.Sample{Name: "Sweeps", Unit: telemetry.Count, Value: 1}
