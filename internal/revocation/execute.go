@@ -14,7 +14,7 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// carryOut does one action. If it returns a reason, the action was not taken, for that reason.
+// carryOut carries out one action. If the action was not taken, it returns the reason.
 //
 // The order of writes: while a key can be used, its marks are removed before its label. A crash in
 // between leaves a key with its label, which the next sweep finds.
@@ -37,11 +37,11 @@ func (s *sweep) carryOut(ctx context.Context, a Action) (Reason, error) {
 	return "", nil
 }
 
-// mark records when a version was found to be superseded. It describes the secret again right
-// before that, because a sweep that stalled must not write a time at which the version may have
-// been current. (If the last request stalls, this is still possible, but the time is wrong by at
-// most 15 minutes, Lambda's limit.) After a crash before the mark, the grace period starts later.
-// If two sweeps mark a version at the same time, there are two marks, and the later one counts.
+// mark records when a version was found to be superseded. It describes the secret again immediately
+// before it writes the mark. Otherwise a sweep that stalled could record a time at which the
+// version was still current. If the write itself stalls, the recorded time can be wrong by at most
+// 15 minutes, Lambda's limit. After a crash before the mark, the grace period starts later. If two
+// sweeps mark a version at the same time, there are two marks, and the later one counts.
 func (s *sweep) mark(ctx context.Context, a Action) (Reason, error) {
 	now, reason, err := s.describeAgain(ctx, a)
 	if reason != "" || err != nil {
@@ -53,9 +53,9 @@ func (s *sweep) mark(ctx context.Context, a Action) (Reason, error) {
 
 // revoke revokes a superseded key by its text, because a person may have moved the label of another
 // key to this version. The labels are removed when the registry refuses the key and no longer knows
-// the id in the label. The refusal is believed because our session still works after it. Nobody has
-// the text of an orphan, so it is revoked by its id, and only the id shows that it no longer
-// exists.
+// the id in the label. The refusal counts as proof because the sweep's own session still works
+// after it, so the registry does not refuse every key. No version holds the text of an orphan, so
+// it is revoked by its id, and only the id shows that it no longer exists.
 //
 // A crash before the revocation changes nothing. A crash after it, or a lost answer, leaves a
 // labelled version whose key no longer exists. The next sweep removes the labels.
@@ -90,7 +90,7 @@ const (
 	maxRevokeTime     = 5 * time.Second
 )
 
-// revokeBehindGate passes the gate before each attempt. If the registry asks for a longer wait than
+// revokeBehindGate checks the gate before each attempt. If the registry asks for a longer wait than
 // maxRevokeTime, the next sweep tries again.
 func (s *sweep) revokeBehindGate(ctx context.Context, a Action) (Reason, error) {
 	again := func(err error) bool {
@@ -143,8 +143,8 @@ func (s *sweep) revokeOnce(ctx context.Context, a Action) error {
 }
 
 // exists reports whether a key whose revocation was refused can still be used. A login counts as a
-// use, which would delay the revocation of a superseded key. So it logs in with the key only if the
-// id does not decide it.
+// use, which would delay the revocation of a superseded key. Therefore it logs in with the key only
+// if the answer about the id is not enough.
 func (s *sweep) exists(ctx context.Context, a Action) (bool, error) {
 	l, err := s.session.Login(ctx, a.KeyID)
 	if err != nil || a.Kind == RevokeOrphan || l.Key != nil && s.heldKey(a.Version).Fits(l.Key.Fingerprint) &&
@@ -154,10 +154,10 @@ func (s *sweep) exists(ctx context.Context, a Action) (bool, error) {
 	return s.logsIn(ctx, s.heldKey(a.Version))
 }
 
-// gate is the second gate: labels and protected values are read again, right before each
-// revocation. The value of a version never changes, so the values that were read are still known.
-// Only two things may have changed: which versions are protected, and whether a version that had no
-// value has one now.
+// gate reads labels and protected values again, immediately before each revocation. (The first gate
+// is the login with the current key.) The value of a version never changes, so the values that were
+// read are still known. Only two things may have changed: which versions are protected, and whether
+// a version that had no value has one now.
 func (s *sweep) gate(ctx context.Context, a Action) (Reason, error) {
 	now, reason, err := s.describeAgain(ctx, a)
 	if reason != "" || err != nil {
@@ -229,7 +229,7 @@ func (s *sweep) awaitRefusal(ctx context.Context, a Action) error {
 
 // removeLabels removes the labels of a key that nobody can use. It removes the key label first: a
 // mark without a key label means nothing, and the next sweep removes it. In the other order, a
-// crash could leave a key label without a mark, which is the evidence of whose key it was.
+// crash could leave a key label without a mark. The mark shows whose key it was.
 func (s *sweep) removeLabels(ctx context.Context, a Action) error {
 	if err := s.Vault.Detach(ctx, s.secret.ARN, vault.KeyLabel(a.KeyID), a.Version); err != nil ||
 		len(s.secret.Versions[a.Version].Keys) > 1 {

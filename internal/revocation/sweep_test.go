@@ -93,7 +93,7 @@ func wantFault(t *testing.T, err error, name string, words ...string) {
 		}
 	}
 	if strings.ContainsAny(err.Error(), "\r\n") || strings.Contains(err.Error(), "%!") {
-		t.Errorf("the error is no clear sentence: %q", err)
+		t.Errorf("the error is not one short line: %q", err)
 	}
 }
 

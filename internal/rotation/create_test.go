@@ -27,7 +27,7 @@ func TestCreateSecretStoresANewKeyBesideTheOldOne(t *testing.T) {
 	r := sandboxtest.New(t)
 	trace := r.Trace()
 	s := r.Secret("quilt/pipeline")
-	before := photograph(s)
+	before := stateOf(s)
 
 	event := runTo(t, s, sandboxtest.Token(1), rotation.Create)
 
@@ -39,7 +39,7 @@ func TestCreateSecretStoresANewKeyBesideTheOldOne(t *testing.T) {
 		t.Errorf("the pending version must hold AWSPENDING, a new key that logs in, and else what the current one "+
 			"holds\n%s", s.Labels())
 	}
-	labelledRight(t, s, pending)
+	requireKeyLabel(t, s, pending)
 	for _, q := range trace.Take() {
 		if q.Operation == "PutSecretValue" && !strings.Contains(q.Sent, event.RotationToken) {
 			t.Error("the put does not carry the RotationToken")
@@ -130,12 +130,12 @@ func TestCreateSecretWithPendingValue(t *testing.T) {
 			event := runTo(t, s, sandboxtest.Token(1), rotation.Create)
 			pending, _ := r.Registry.KeyBySecret(s.KeyIn(version(t, s, event.ClientRequestToken)).Reveal())
 			c.spoil(s, pending)
-			before := photograph(s)
+			before := stateOf(s)
 
 			err := s.Step(event, rotation.Create)
 
 			before.unchanged(t)
-			before.nothingMade(t)
+			before.noKeyCreated(t)
 			v := version(t, s, event.ClientRequestToken)
 			if !holds(v, vault.KeyLabel(pending.ID)) {
 				t.Errorf("the version lost its key's label, so that the sweep cannot find its key\n%s", s.Labels())
@@ -224,12 +224,12 @@ func TestCreateSecretWithPendingValueWithoutKey(t *testing.T) {
 			[]string{vault.Pending}
 		_, err := r.Hands.PutSecretValue(context.Background(), &in)
 		must(t, err)
-		before := photograph(s)
+		before := stateOf(s)
 
 		wantFault(t, s.Step(event, rotation.Create), "PendingKeyDead", s.ARN, "AWSPENDING was removed")
 
 		before.unchanged(t)
-		before.nothingMade(t)
+		before.noKeyCreated(t)
 		if _, stuck := s.Snapshot().Holder(vault.Pending); stuck {
 			t.Errorf("AWSPENDING is still on\n%s", s.Labels())
 		}
@@ -285,11 +285,11 @@ func TestNewKeyThatIsRefusedForAMomentIsKept(t *testing.T) {
 	s := r.Secret("quilt/pipeline")
 	r.Registry.SetSwitches(func(sw *quiltregistry.Switches) { sw.NewKeyDelay = time.Hour })
 	event := runTo(t, s, sandboxtest.Token(1), rotation.Create)
-	before := photograph(s)
+	before := stateOf(s)
 
 	must(t, s.Step(event, rotation.Create))
 
-	before.nothingMade(t)
+	before.noKeyCreated(t)
 	if !holds(version(t, s, event.ClientRequestToken), vault.Pending) {
 		t.Error("AWSPENDING was removed")
 	}
@@ -312,12 +312,12 @@ func TestTooFewFreeLabels(t *testing.T) {
 		}
 	}
 	fill(4)
-	before := photograph(s)
+	before := stateOf(s)
 
 	wantFault(t, s.Step(event, rotation.Create), "LabelQuota", s.ARN, "4 of its 20", "quilt-rotate revoke "+s.Name)
 
 	before.unchanged(t)
-	before.nothingMade(t)
+	before.noKeyCreated(t)
 	must(t, s.MoveLabel("team-15", "", current))
 	must(t, s.Step(event, rotation.Create))
 	must(t, s.Step(event, rotation.Finish))
@@ -347,12 +347,12 @@ func TestKeyCreatedForAnotherUserIsRevoked(t *testing.T) {
 	s := r.Secret("quilt/pipeline")
 	event := s.Begin(sandboxtest.Token(1))
 	r.Intercept(sandboxtest.On(sandboxtest.EditAnswer(sandbox.UserEmail, sandbox.AdminEmail), "apiKeyCreate"))
-	before := photograph(s)
+	before := stateOf(s)
 
 	wantFault(t, s.Step(event, rotation.Create), "OwnerChanged", s.ARN, sandbox.AdminEmail, sandbox.UserEmail)
 
 	before.unchanged(t)
-	before.nothingMade(t)
+	before.noKeyCreated(t)
 	if !version(t, s, event.ClientRequestToken).Empty {
 		t.Error("the key was stored")
 	}
@@ -364,7 +364,7 @@ func TestAKeyWhoseIDFitsNoLabelIsNotStored(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
 	event := s.Begin(sandboxtest.Token(1))
-	before := photograph(s)
+	before := stateOf(s)
 	var id string
 	r.Intercept(sandboxtest.On(func(c *wire.Call, next func()) {
 		next()
@@ -378,7 +378,7 @@ func TestAKeyWhoseIDFitsNoLabelIsNotStored(t *testing.T) {
 	if id == "" || !version(t, s, event.ClientRequestToken).Empty {
 		t.Error("the key was stored")
 	}
-	before.nothingMade(t) // it is revoked by its text, because its id is not to be trusted
+	before.noKeyCreated(t) // it is revoked by its text, because its id is not to be trusted
 }
 
 func TestARegistryThatAnswersWithTheCurrentKey(t *testing.T) {
@@ -399,7 +399,7 @@ func TestARegistryThatAnswersWithTheCurrentKey(t *testing.T) {
 			key, _ := r.Registry.KeyBySecret(current)
 			edit(&key)
 			event := s.Begin(sandboxtest.Token(1))
-			before, labels := photograph(s), s.Labels()
+			before, labels := stateOf(s), s.Labels()
 			r.Intercept(sandboxtest.On(sandboxtest.Answer(200,
 				fmt.Sprintf(`{"data":{"apiKeyCreate":{"__typename":"APIKeyCreated",`+
 					`"secret":%q,"apiKey":{"id":%q,"name":%q,"fingerprint":"qk_abc...xyz","createdAt":"2026-01-01T00:00:00Z",`+
@@ -409,7 +409,7 @@ func TestARegistryThatAnswersWithTheCurrentKey(t *testing.T) {
 			wantFault(t, s.Step(event, rotation.Create), "BadNewKey", s.ARN, "nothing was stored or revoked")
 
 			before.unchanged(t)
-			before.nothingMade(t)
+			before.noKeyCreated(t)
 			if !s.Valid(s.CurrentKey()) || s.Labels() != labels {
 				t.Errorf("the current key was revoked, or labels changed\n%s", s.Labels())
 			}
@@ -424,7 +424,7 @@ func TestTheRevocationOfAnOwnKeyDoesNotTrustTheID(t *testing.T) {
 	s := r.Secret("quilt/pipeline")
 	other, text := r.Registry.MintKey(sandbox.UserEmail, "somebody's", 90)
 	event := s.Begin(sandboxtest.Token(1))
-	before := photograph(s)
+	before := stateOf(s)
 	r.Intercept(sandboxtest.On(func(c *wire.Call, next func()) {
 		next()
 		start, rest, _ := strings.Cut(string(c.Answer), `"id":"`)
@@ -435,7 +435,7 @@ func TestTheRevocationOfAnOwnKeyDoesNotTrustTheID(t *testing.T) {
 
 	wantFault(t, s.Step(event, rotation.Create), "OwnerChanged", s.ARN)
 
-	before.nothingMade(t)
+	before.noKeyCreated(t)
 	if !r.Registry.Valid(text) {
 		t.Error("another key of the user was revoked")
 	}
@@ -448,14 +448,14 @@ func TestASecretThatWaitsForItsFirstKey(t *testing.T) {
 	r := sandboxtest.New(t)
 	for i, value := range []string{"{}", " {} \n", `{"QUILT_API_KEY":" "}`, " "} {
 		s := r.BareSecret(fmt.Sprintf("quilt/fresh-%d", i), value)
-		before := photograph(s)
+		before := stateOf(s)
 		event := s.Begin(sandboxtest.Token(1))
 
 		wantFault(t, s.Step(event, rotation.Create), "NotBootstrapped", s.ARN, "first key", "quilt-rotate bootstrap "+
 			s.Name)
 
 		before.unchanged(t)
-		before.nothingMade(t)
+		before.noKeyCreated(t)
 		if _, stuck := s.Snapshot().Holder(vault.Pending); stuck || !metric(r, rotation.MetricBeforeFirstKey) {
 			t.Errorf("AWSPENDING must be removed, and the metric must show that the first key is missing\n%s",
 				s.Labels())

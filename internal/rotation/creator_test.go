@@ -152,7 +152,7 @@ func TestCreator(t *testing.T) {
 			must(t, s.Rotate()) // so that there is a previous key
 			c.configure(t, s)
 			c.spoil(t, s)
-			before := photograph(s)
+			before := stateOf(s)
 			event := s.Begin(sandboxtest.Token(1))
 
 			err := s.Step(event, rotation.Create)
@@ -160,7 +160,7 @@ func TestCreator(t *testing.T) {
 			before.unchanged(t)
 			if c.fault != "" {
 				wantFault(t, err, c.fault, c.words...)
-				before.nothingMade(t)
+				before.noKeyCreated(t)
 				return
 			}
 			must(t, err)
@@ -191,11 +191,11 @@ func TestAnIssuerThatDoesNotExist(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline", settings.TagIssuer, "quilt/no-such-issuer")
 	expireCurrent(t, s)
-	before := photograph(s)
+	before := stateOf(s)
 	event := s.Begin(sandboxtest.Token(1))
 	wantFault(t, s.Step(event, rotation.Create), "BadIssuer", s.ARN, "quilt/no-such-issuer",
 		"ResourceNotFoundException")
-	before.nothingMade(t)
+	before.noKeyCreated(t)
 }
 
 func TestTheIssuerIsNotReadWhereTheCurrentKeyWorks(t *testing.T) {

@@ -92,7 +92,7 @@ func TestFailuresOfTheRegistry(t *testing.T) {
 					if step != rotation.Create {
 						must(t, s.Step(event, rotation.Create))
 					}
-					before := photograph(s)
+					before := stateOf(s)
 					remove := r.Intercept(sandboxtest.OnService("registry", c.hook(t)))
 
 					err := inTime(t, s, event, step)
@@ -100,7 +100,7 @@ func TestFailuresOfTheRegistry(t *testing.T) {
 					remove()
 					wantFault(t, err, c.wants[string(step)])
 					before.unchanged(t)
-					before.nothingMade(t)
+					before.noKeyCreated(t)
 					if !holds(version(t, s, event.ClientRequestToken), vault.Pending) {
 						t.Errorf("%s took AWSPENDING off", step)
 					}
@@ -124,7 +124,7 @@ func TestFailuresOfApiKeyCreate(t *testing.T) {
 			sandboxtest.Timeless(t, func(t *testing.T, r *sandboxtest.Rig) {
 				s := r.Secret("quilt/pipeline")
 				event := s.Begin(sandboxtest.Token(1))
-				before := photograph(s)
+				before := stateOf(s)
 				trace := r.Trace()
 				remove := r.Intercept(sandboxtest.On(c.hook(t), "apiKeyCreate"))
 
@@ -139,7 +139,7 @@ func TestFailuresOfApiKeyCreate(t *testing.T) {
 					}
 				}
 				before.unchanged(t)
-				before.nothingMade(t)
+				before.noKeyCreated(t)
 				must(t, s.Step(event, rotation.Create))
 			})
 		})
@@ -248,7 +248,7 @@ func TestFailuresOfSecretsManager(t *testing.T) {
 						must(t, s.Step(event, rotation.Create))
 					}
 					for operation, want := range wants {
-						before := photograph(s)
+						before := stateOf(s)
 						remove := r.Intercept(sandboxtest.On(c.hook(t), operation))
 						err := inTime(t, s, event, step)
 						remove()
@@ -259,7 +259,7 @@ func TestFailuresOfSecretsManager(t *testing.T) {
 						}
 						before.unchanged(t)
 						if operation != "PutSecretValue" {
-							before.nothingMade(t)
+							before.noKeyCreated(t)
 						}
 					}
 					for _, next := range steps {
@@ -279,13 +279,13 @@ func TestEachGetSecretValueMayFail(t *testing.T) {
 	for n := range 2 {
 		s := r.Secret(fmt.Sprintf("quilt/%d", n))
 		event := s.Begin(sandboxtest.Token(1))
-		before := photograph(s)
+		before := stateOf(s)
 		remove := r.Intercept(sandboxtest.On(sandboxtest.Nth(n, sandboxtest.AWSError(400, "DecryptionFailure", "no")),
 			"GetSecretValue"))
 		wantFault(t, s.Step(event, rotation.Create), "SecretsManagerFailed", "DecryptionFailure", "KMS")
 		remove()
 		before.unchanged(t)
-		before.nothingMade(t)
+		before.noKeyCreated(t)
 	}
 }
 

@@ -63,7 +63,7 @@ func TestEveryStepOfACurrentVersionIsDone(t *testing.T) {
 		if cleaned {
 			must(t, r.Secrets.FinishPending(s.ARN))
 		}
-		before := photograph(s)
+		before := stateOf(s)
 		trace := r.Trace()
 		for _, step := range []rotation.Step{rotation.Create, rotation.Set, rotation.Test, rotation.Finish} {
 			must(t, s.Step(event, step))
@@ -74,7 +74,7 @@ func TestEveryStepOfACurrentVersionIsDone(t *testing.T) {
 			}
 		}
 		before.unchanged(t)
-		before.nothingMade(t)
+		before.noKeyCreated(t)
 	}
 }
 
@@ -177,7 +177,7 @@ func TestFinishSecretRefusesAKeyThatDoesNotLogIn(t *testing.T) {
 			s := r.Secret("quilt/pipeline")
 			event := runTo(t, s, sandboxtest.Token(1), rotation.Test)
 			kill(r, keyID(t, s, s.KeyIn(version(t, s, event.ClientRequestToken))))
-			before := photograph(s)
+			before := stateOf(s)
 			trace := r.Trace()
 
 			wantFault(t, s.Step(event, rotation.Finish), "PendingKeyRefused", s.ARN, "does not log in")
@@ -258,7 +258,7 @@ func TestFinishSecretBeforeThereIsAValue(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
 	event := s.Begin(sandboxtest.Token(1))
-	before := photograph(s)
+	before := stateOf(s)
 	wantFault(t, s.Step(event, rotation.Set), "BadValue", s.ARN, "has no value")
 	must(t, s.Step(event, rotation.Test)) // a test run of a version without a value tests the current key
 	wantFault(t, s.Step(event, rotation.Finish), "BadValue", s.ARN, "has no value")

@@ -80,7 +80,7 @@ func TestLabelMovesToEditedVersionOfSameKey(t *testing.T) {
 
 	runTo(t, s, sandboxtest.Token(1), rotation.Create)
 
-	labelledRight(t, s, version(t, s, edited))
+	requireKeyLabel(t, s, version(t, s, edited))
 	if holds(version(t, s, old), vault.KeyLabel(keyID(t, s, key))) {
 		t.Errorf("the label is still on the older version\n%s", s.Labels())
 	}
@@ -157,7 +157,7 @@ func TestLabelIsMovedOnceForSeveralCreators(t *testing.T) {
 
 		must(t, s.Step(event, rotation.Create))
 
-		labelledRight(t, s, s.Holder(vault.Current))
+		requireKeyLabel(t, s, s.Holder(vault.Current))
 	}
 }
 
@@ -172,5 +172,5 @@ func TestAPendingVersionWithoutALabelGetsIt(t *testing.T) {
 
 	must(t, s.Step(event, rotation.Create))
 
-	labelledRight(t, s, version(t, s, pending.ID))
+	requireKeyLabel(t, s, version(t, s, pending.ID))
 }

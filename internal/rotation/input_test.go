@@ -21,7 +21,7 @@ func TestBadEvents(t *testing.T) {
 	s := r.Secret("quilt/pipeline")
 	s.MustRotate()
 	event := s.Begin(sandboxtest.Token(1))
-	before := photograph(s)
+	before := stateOf(s)
 	labels := s.Labels()
 	good := func(step, secret, token string) string {
 		return fmt.Sprintf(`{"Step":%q,"SecretId":%q,"ClientRequestToken":%q,"RotationToken":"a rotation token"}`, step,
@@ -68,7 +68,7 @@ func TestBadEvents(t *testing.T) {
 			_, err := r.Process().Rotate([]byte(c.payload))
 			wantFault(t, err, c.fault, c.words...)
 			before.unchanged(t)
-			before.nothingMade(t)
+			before.noKeyCreated(t)
 			if s.Labels() != labels {
 				t.Errorf("labels changed\n%s", s.Labels())
 			}
@@ -127,12 +127,12 @@ func TestADeletedSecret(t *testing.T) {
 	event := runTo(t, s, sandboxtest.Token(1), rotation.Create)
 	_, err := r.Hands.DeleteSecret(context.Background(), &secretsmanager.DeleteSecretInput{SecretId: &s.ARN})
 	must(t, err)
-	before := photograph(s)
+	before := stateOf(s)
 	for _, step := range steps {
 		wantFault(t, s.Step(event, step), "SecretDeleted", s.ARN, "marked for deletion", "restore it")
 	}
 	before.unchanged(t)
-	before.nothingMade(t)
+	before.noKeyCreated(t)
 }
 
 func TestBadValues(t *testing.T) {
@@ -186,11 +186,11 @@ func TestBadValues(t *testing.T) {
 			if c.tag != "" {
 				s.Tag(settings.TagField, c.tag)
 			}
-			before := photograph(s)
+			before := stateOf(s)
 			event := s.Begin(sandboxtest.Token(1))
 			wantFault(t, s.Step(event, rotation.Create), c.fault, append(c.words, s.ARN)...)
 			before.unchanged(t)
-			before.nothingMade(t)
+			before.noKeyCreated(t)
 		})
 	}
 }
@@ -203,13 +203,13 @@ func TestABinaryValue(t *testing.T) {
 	_, err := r.Hands.PutSecretValue(context.Background(), &secretsmanager.PutSecretValueInput{SecretId: &s.ARN,
 		SecretBinary: []byte{0, 1, 2}})
 	must(t, err)
-	before := photograph(s)
+	before := stateOf(s)
 	event := s.Begin(sandboxtest.Token(1))
 	for _, step := range steps {
 		wantFault(t, s.Step(event, step), "BadValue", s.ARN, "AWSCURRENT", "binary", "store the key")
 	}
 	before.unchanged(t)
-	before.nothingMade(t)
+	before.noKeyCreated(t)
 }
 
 func TestASecretThatNeverHadAValue(t *testing.T) {
@@ -238,12 +238,12 @@ func TestAllBadTagsAreNamedTogether(t *testing.T) {
 	t.Parallel()
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline", settings.TagExpiresInDays, "366", settings.TagKeyName, "---")
-	before := photograph(s)
+	before := stateOf(s)
 	event := s.Begin(sandboxtest.Token(1))
 	for _, step := range steps {
 		wantFault(t, s.Step(event, step), "BadTags", settings.TagExpiresInDays+" must be a whole number of days from "+
 			"1 to 365", settings.TagKeyName+" must have")
 	}
 	before.unchanged(t)
-	before.nothingMade(t)
+	before.noKeyCreated(t)
 }

@@ -56,11 +56,11 @@ func TestValuesWithHiddenContent(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := r.BareSecret(fmt.Sprintf("quilt/hidden-%d", i), c.value)
-			before := photograph(s)
+			before := stateOf(s)
 			event := s.Begin(sandboxtest.Token(1))
 			wantFault(t, s.Step(event, rotation.Create), "BadValue", c.says, s.ARN)
 			before.unchanged(t)
-			before.nothingMade(t)
+			before.noKeyCreated(t)
 		})
 	}
 }

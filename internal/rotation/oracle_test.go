@@ -18,7 +18,7 @@ import (
 	"quilt-rotate/internal/vault"
 )
 
-// The oracle of these tests: what the four steps promise, whatever happens.
+// These helpers check what the four steps guarantee, also after a failure.
 
 // errorType is the name that Lambda reports for a step's error, "" for none.
 func errorType(err error) string {
@@ -47,11 +47,11 @@ func wantFault(t *testing.T, err error, name string, words ...string) {
 	}
 	for _, word := range words {
 		if !strings.Contains(err.Error(), word) {
-			t.Errorf("the sentence of %s does not say %q: %v", name, word, err)
+			t.Errorf("the message of %s does not contain %q: %v", name, word, err)
 		}
 	}
 	if strings.ContainsAny(err.Error(), "\n\r") || strings.Contains(err.Error(), "%!") || len(err.Error()) > 1000 {
-		t.Errorf("the error is no clear sentence: %q", err.Error())
+		t.Errorf("the error is not one short line: %q", err.Error())
 	}
 }
 
@@ -62,34 +62,34 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// A still is the state before something that must change nothing that counts.
-type still struct {
+// A before is the state before an operation that must not change AWSCURRENT or create keys.
+type before struct {
 	*sandboxtest.Secret
 	current awssecrets.Version
 	keys    int
 }
 
-func photograph(s *sandboxtest.Secret) still {
-	return still{s, s.Holder(vault.Current), len(s.Registry.Keys())}
+func stateOf(s *sandboxtest.Secret) before {
+	return before{s, s.Holder(vault.Current), len(s.Registry.Keys())}
 }
 
 // unchanged requires that AWSCURRENT did not move.
-func (p still) unchanged(t *testing.T) {
+func (p before) unchanged(t *testing.T) {
 	t.Helper()
 	if now := p.Holder(vault.Current); now.ID != p.current.ID || now.Value != p.current.Value {
 		t.Errorf("AWSCURRENT moved from %s to %s\n%s", p.current.ID, now.ID, p.Labels())
 	}
 }
 
-// nothingMade requires that there are as many keys as before.
-func (p still) nothingMade(t *testing.T) {
+// noKeyCreated requires that there are as many keys as before.
+func (p before) noKeyCreated(t *testing.T) {
 	t.Helper()
 	if now := len(p.Registry.Keys()); now != p.keys {
 		t.Errorf("the registry had %d keys and has %d", p.keys, now)
 	}
 }
 
-// runTo begins a rotation and carries out its steps up to the given one, which is carried out, too.
+// runTo begins a rotation and carries out its steps up to and including the given one.
 func runTo(t *testing.T, s *sandboxtest.Secret, token string, last rotation.Step) sandboxtest.Event {
 	t.Helper()
 	event := s.Begin(token)
@@ -129,9 +129,9 @@ func keyID(t *testing.T, s *sandboxtest.Secret, key apikey.Key) string {
 	return k.ID
 }
 
-// labelledRight requires that a version has the label of the key that it holds, and no other key
+// requireKeyLabel requires that a version has the label of the key that it holds, and no other key
 // label.
-func labelledRight(t *testing.T, s *sandboxtest.Secret, v awssecrets.Version) {
+func requireKeyLabel(t *testing.T, s *sandboxtest.Secret, v awssecrets.Version) {
 	t.Helper()
 	want := keyID(t, s, s.KeyIn(v))
 	if got := vault.NewVersion(v.ID, v.Stages).Keys; len(got) != 1 || got[0] != want {
@@ -147,7 +147,7 @@ func metric(r *sandboxtest.Rig, name string) bool {
 // unidentified reports whether a step reported that it could not find the id of the current key.
 func unidentified(r *sandboxtest.Rig) bool { return len(r.Output.Lines(`"unidentified":`)) > 0 }
 
-// keep stores a secret that is not ours to rotate: an issuer's.
+// keep stores the secret of an issuing credential, which is not rotated.
 func keep(t *testing.T, r *sandboxtest.Rig, name, value string) (arn string) {
 	t.Helper()
 	out, err := r.Hands.CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &name,
@@ -165,7 +165,7 @@ func putVersion(t *testing.T, s *sandboxtest.Secret, id, value string, labels ..
 	must(t, err)
 }
 
-// unstick takes AWSPENDING off, as an operator would.
+// unstick removes AWSPENDING, as an operator would.
 func unstick(t *testing.T, s *sandboxtest.Secret) {
 	t.Helper()
 	if v, ok := s.Snapshot().Holder(vault.Pending); ok {

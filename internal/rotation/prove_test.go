@@ -47,7 +47,7 @@ func TestSetSecretChecksThePlaceOfTheKey(t *testing.T) {
 	event = other.Begin(sandboxtest.Token(1))
 	_, key := r.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
 	putVersion(t, other, event.ClientRequestToken, `{"elsewhere":"`+key+`"}`, vault.Pending)
-	before := photograph(other)
+	before := stateOf(other)
 	trace = r.Trace()
 	wantFault(t, other.Step(event, rotation.Set), "Edited", other.ARN, "quilt-rotate rotate")
 	onlyReads(t, trace.Take())
@@ -78,13 +78,13 @@ func TestAPendingValueThatHoldsTheCurrentKey(t *testing.T) {
 				event := s.Begin(sandboxtest.Token(1))
 				_, other := r.Registry.MintKey(sandbox.UserEmail, "by hand", 90)
 				putVersion(t, s, event.ClientRequestToken, value(s.CurrentKey().Reveal(), other), vault.Pending)
-				before := photograph(s)
+				before := stateOf(s)
 				must(t, s.Step(event, rotation.Test))
 
 				wantFault(t, s.Step(event, step), "PendingHoldsCurrent", s.ARN, "quilt-rotate rotate "+s.Name)
 
 				before.unchanged(t)
-				before.nothingMade(t)
+				before.noKeyCreated(t)
 				if holds(version(t, s, event.ClientRequestToken), vault.Pending) == heals ||
 					metric(r, rotation.MetricSelfHealed) != heals {
 					t.Errorf("AWSPENDING removed, and reported: want %v\n%s", heals, s.Labels())
@@ -181,7 +181,7 @@ func TestTestSecret(t *testing.T) {
 				event := runTo(t, s, sandboxtest.Token(1), rotation.Create)
 				pending, _ := r.Registry.KeyBySecret(s.KeyIn(version(t, s, event.ClientRequestToken)).Reveal())
 				c.spoil(s, pending)
-				before := photograph(s)
+				before := stateOf(s)
 				labels := s.Labels()
 				trace := r.Trace()
 
@@ -189,7 +189,7 @@ func TestTestSecret(t *testing.T) {
 
 				onlyReads(t, trace.Take())
 				before.unchanged(t)
-				before.nothingMade(t)
+				before.noKeyCreated(t)
 				if s.Labels() != labels {
 					t.Errorf("testSecret changed labels:\n%s\nto\n%s", labels, s.Labels())
 				}
@@ -220,14 +220,14 @@ func TestTestRunOfAConfigurationChangesNothing(t *testing.T) {
 	r := sandboxtest.New(t)
 	s := r.Secret("quilt/pipeline")
 	r.Clock.Advance(80 * 24 * time.Hour) // an old key is the usual case here, and no fault
-	before := photograph(s)
+	before := stateOf(s)
 	trace := r.Trace()
 
 	must(t, tryConfiguration(t, s))
 
 	onlyReads(t, trace.Take())
 	before.unchanged(t)
-	before.nothingMade(t)
+	before.noKeyCreated(t)
 	if !s.Valid(s.CurrentKey()) {
 		t.Error("the valid key was revoked")
 	}
@@ -292,7 +292,7 @@ func TestRotationSwitchedOff(t *testing.T) {
 	_, err := r.Hands.CancelRotateSecret(context.Background(), &secretsmanager.CancelRotateSecretInput{
 		SecretId: &s.ARN})
 	must(t, err)
-	before := photograph(s)
+	before := stateOf(s)
 	for _, step := range []rotation.Step{rotation.Create, rotation.Set, rotation.Finish} {
 		wantFault(t, s.Step(event, step), "RotationOff", s.ARN, "RotateSecret")
 	}
@@ -301,5 +301,5 @@ func TestRotationSwitchedOff(t *testing.T) {
 		t.Errorf("testSecret does not warn\n%s", r.Output)
 	}
 	before.unchanged(t)
-	before.nothingMade(t)
+	before.noKeyCreated(t)
 }

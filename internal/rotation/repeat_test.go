@@ -175,7 +175,7 @@ func TestConcurrentCreateSecretsLeaveOneKey(t *testing.T) {
 			t.Errorf("%d keys, %d of which nobody holds\n%s", len(s.Ours()), orphans(s), s.Labels())
 		}
 		keepsPromises(t, s)
-		labelledRight(t, s, version(t, s, event.ClientRequestToken))
+		requireKeyLabel(t, s, version(t, s, event.ClientRequestToken))
 	}
 	if !raced {
 		t.Error("the twins never met: this proves nothing")
@@ -294,7 +294,7 @@ func TestAPutIsRepeatedOnce(t *testing.T) {
 				<-gate.Landed
 			}
 
-			labelledRight(t, s, version(t, s, event.ClientRequestToken))
+			requireKeyLabel(t, s, version(t, s, event.ClientRequestToken))
 			if len(s.Ours()) != 2 || orphans(s) != 0 {
 				t.Errorf("%d keys\n%s", len(s.Ours()), s.Labels())
 			}
@@ -333,7 +333,7 @@ func TestPutThatArrivesBeforeTheReadBack(t *testing.T) {
 
 	must(t, s.Step(event, rotation.Create))
 
-	labelledRight(t, s, version(t, s, event.ClientRequestToken))
+	requireKeyLabel(t, s, version(t, s, event.ClientRequestToken))
 	keepsPromises(t, s)
 }
 
@@ -439,7 +439,7 @@ func TestAPutThatIsRefused(t *testing.T) {
 		s := r.Secret("quilt/pipeline")
 		event := s.Begin(sandboxtest.Token(1))
 		remove := r.Intercept(sandboxtest.On(sandboxtest.AWSError(400, code, "refused"), "PutSecretValue"))
-		before := photograph(s)
+		before := stateOf(s)
 
 		wantFault(t, s.Step(event, rotation.Create), "StoreFailed", s.ARN, code)
 
@@ -511,7 +511,7 @@ func TestMissingKeyLabelIsAttached(t *testing.T) {
 			} else {
 				must(t, err)
 			}
-			labelledRight(t, s, version(t, s, event.ClientRequestToken))
+			requireKeyLabel(t, s, version(t, s, event.ClientRequestToken))
 			if len(s.Ours()) != 2 {
 				t.Errorf("%d keys, want two", len(s.Ours()))
 			}
@@ -554,7 +554,7 @@ func TestAnEditAtEachRequestOfARotation(t *testing.T) {
 				if !strings.Contains(s.Holder(vault.Current).Value, `"edit": true`) {
 					t.Errorf("the edit at request %d is lost\n%s", i, s.Labels())
 				}
-				labelledRight(t, s, s.Holder(vault.Current))
+				requireKeyLabel(t, s, s.Holder(vault.Current))
 				s.MustSweep()
 				keepsPromises(t, s)
 			}
@@ -627,7 +627,7 @@ func TestTheServicesRetriesOvercomeOneFaultAtEachRequest(t *testing.T) {
 					t.Errorf("request %d: AWSCURRENT did not move\n%s", i, s.Labels())
 				}
 				keepsPromises(t, s)
-				labelledRight(t, s, s.Holder(vault.Current))
+				requireKeyLabel(t, s, s.Holder(vault.Current))
 				if n := orphans(s); n > 1 {
 					t.Errorf("request %d: %d keys that nobody holds", i, n)
 				}

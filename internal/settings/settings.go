@@ -82,7 +82,7 @@ const (
 // key.
 type Fault struct {
 	Name    string // of the variable or the tag
-	Problem string // what it must be
+	Problem string // what is wrong, or what the value must be
 }
 
 func (f *Fault) Error() string { return f.Name + " " + f.Problem }
@@ -119,8 +119,8 @@ func Tags(tags map[string]string) Lookup {
 //	settings.LoadRevoke(settings.Deployed(environment))
 //
 // It leaves out [EnvCABundle], because that file is in the function's package and not on this
-// machine. So CABundle is nil, and the caller must trust a private certificate authority of the
-// registry in another way.
+// machine. So CABundle is nil. If the registry uses a private certificate authority, the caller
+// must configure it separately.
 func Deployed(environment map[string]string) Lookup {
 	environment = maps.Clone(environment)
 	delete(environment, EnvCABundle)
@@ -163,7 +163,7 @@ func (r *reader) result(where string) error {
 	return &Invalid{where, r.faults}
 }
 
-// A problem says what a setting must be.
+// A problem is an error that states what a setting must be, without its value.
 type problem string
 
 func (p problem) Error() string { return string(p) }
@@ -224,7 +224,7 @@ func text(s string) (string, error) {
 	return s, nil
 }
 
-// isKey reports whether a setting is a key, and not a name that starts like a key.
+// isKey reports whether a setting is a key. A name that only starts like a key is not a key.
 func isKey(s string) bool { return strings.HasPrefix(s, "qk_") && apikey.HasKey(s) }
 
 func moment(s string) (time.Time, error) {

@@ -12,8 +12,9 @@ import (
 //go:embed report.css
 var style string
 
-// WriteHTML writes the report as one page. It has no script, and its policy lets it load nothing.
-// Every text is escaped, and characters that change the direction of text are made visible.
+// WriteHTML writes the report as one page. It has no script, and its content security policy blocks
+// all loading. Every text is escaped, and characters that change the direction of text are made
+// visible.
 func (r Report) WriteHTML(w io.Writer) error {
 	p := page{bufio.NewWriter(w)}
 	p.raw(`<!doctype html>
