@@ -72,7 +72,7 @@ func TestEveryCrash(t *testing.T) {
 	case *exhaustive:
 		plain, tangled, needs = 1, 1, 1
 	case raced:
-		plain, tangled, needs = 23, 97, 97
+		plain, tangled, needs = 47, 197, 197
 	}
 	if !*exhaustive {
 		t.Logf("SAMPLED: %d of %d ways to go through a life, 1 of %d of its requests, 1 of %d with two secrets or a "+

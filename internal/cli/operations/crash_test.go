@@ -326,7 +326,7 @@ func TestEveryCrashOfACommand(t *testing.T) {
 	case *exhaustive:
 		step = 1
 	case raced:
-		step = 31
+		step = 61
 	}
 	if !*exhaustive {
 		t.Logf("SAMPLED: 1 of %d requests of each command; all: go test ./internal/cli/operations -run "+
