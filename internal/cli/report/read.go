@@ -28,7 +28,7 @@ type Options struct {
 	Since   time.Duration
 	MaxGap  time.Duration // see [Window]
 
-	// LogPatience is how long the logs are read at most. Default: until ctx ends.
+	// LogPatience limits the time to find and read the logs. Default: until ctx ends.
 	LogPatience time.Duration
 
 	// Trail reads the changes of keys in the last days from the audit trail. nil: the trail is not
@@ -158,6 +158,11 @@ func (r *reader) describe(ctx context.Context, names []string) {
 // readLogs finds the functions of the secrets and reads their log groups, each once for all
 // secrets.
 func (r *reader) readLogs(ctx context.Context) {
+	if r.LogPatience > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, r.LogPatience)
+		defer cancel()
+	}
 	var arns []string
 	for _, f := range r.facts {
 		if f.Secret.ARN != "" {
@@ -174,11 +179,6 @@ func (r *reader) readLogs(ctx context.Context) {
 	}
 	for arn := range r.functions {
 		r.functions[arn] = r.find(ctx, arn, only)
-	}
-	if r.LogPatience > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, r.LogPatience)
-		defer cancel()
 	}
 	var all errgroup.Group
 	all.SetLimit(logsAtOnce)
